@@ -1,0 +1,121 @@
+"""Organizations, the people in them, their teams and roles."""
+
+from typing import ClassVar
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.db.models import Q
+
+from accounts.roles import GRANTS, Permission, Role
+
+
+class Organization(models.Model):
+    """A business unit whose people, thresholds and data stand apart."""
+
+    name = models.CharField(max_length=80)
+    slug = models.SlugField(max_length=40, unique=True, help_text="Part of the webhook addresses; never changes.")
+    time_zone = models.CharField(
+        max_length=40, default="UTC", help_text="IANA zone name, such as Europe/London: calendars count in it."
+    )
+    currency = models.CharField(max_length=3, default="EUR", help_text="ISO 4217 code shown first in sums.")
+    acting_enabled = models.BooleanField(
+        default=True, help_text="The organization's kill switch: off means nothing is sent outside."
+    )
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Person(models.Model):
+    """A human being. Four eyes are counted in people, so one person stays one however many accounts."""
+
+    name = models.CharField(max_length=120)
+    email = models.EmailField(blank=True)
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name_plural = "people"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class User(AbstractUser):
+    """One account to sign in with; it belongs to a person."""
+
+    person = models.ForeignKey(Person, on_delete=models.PROTECT, null=True, blank=True, related_name="accounts")
+    membership: "Membership | None"
+
+    class Meta(AbstractUser.Meta):
+        swappable = "AUTH_USER_MODEL"
+
+    def __str__(self) -> str:
+        return self.get_full_name() or self.username
+
+    @property
+    def initials(self) -> str:
+        """Two letters for the avatar."""
+        parts = str(self).split()
+        return "".join(part[0] for part in (parts[0], parts[-1]))[:2].upper() if parts else "?"
+
+    def same_person_as(self, other: "User | None") -> bool:
+        """Whether both accounts are one human being."""
+        if other is None:
+            return False
+        return self.pk == other.pk or (self.person_id is not None and self.person_id == other.person_id)
+
+
+class MembershipQuerySet(models.QuerySet["Membership"]):
+    def active(self) -> "MembershipQuerySet":
+        """Memberships that count today: not ended, and of accounts that may sign in."""
+        return self.filter(ended_at=None, user__is_active=True)
+
+
+class Membership(models.Model):
+    """What one account may do in one organization."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="memberships")
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="memberships")
+    role = models.CharField(max_length=12, choices=Role.choices)
+    ended_at = models.DateTimeField(null=True, blank=True, help_text="Set to take the rights away; the row stays.")
+
+    objects: ClassVar[models.Manager["Membership"]] = MembershipQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        ordering = ["organization", "user"]
+        constraints = [
+            models.CheckConstraint(name="accounts_membership_known_role", condition=Q(role__in=Role.values)),
+            models.UniqueConstraint(
+                name="accounts_membership_one_active_per_user",
+                fields=["organization", "user"],
+                condition=Q(ended_at=None),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user}, {self.get_role_display()} of {self.organization}"
+
+    def may(self, permission: Permission) -> bool:
+        """Whether the role carries the permission."""
+        return permission in GRANTS[Role(self.role)]
+
+
+class Team(models.Model):
+    """Some people of one organization who vote in the same stage."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="teams")
+    name = models.CharField(max_length=60)
+    slug = models.SlugField(max_length=40)
+    members = models.ManyToManyField(User, blank=True, related_name="teams")
+
+    class Meta:
+        ordering = ["organization", "name"]
+        constraints = [
+            models.UniqueConstraint(name="accounts_team_slug_once_per_organization", fields=["organization", "slug"])
+        ]
+
+    def __str__(self) -> str:
+        return self.name

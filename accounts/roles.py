@@ -1,0 +1,36 @@
+"""Roles and what each may do. A permission nobody lists is a permission nobody has."""
+
+from django.db import models
+
+
+class Role(models.TextChoices):
+    VIEWER = "viewer", "Viewer"
+    OPERATOR = "operator", "Operator"
+    MANAGER = "manager", "Manager"
+    ADMIN = "admin", "Admin"
+    AUDITOR = "auditor", "Auditor"
+
+
+class Permission(models.TextChoices):
+    SEE_DESK = "see_desk", "see cases, reviews and runs"
+    DECIDE = "decide", "vote on reviews"
+    CORRECT = "correct", "correct the data of a case"
+    MANAGE = "manage", "object, reassign and read escalations"
+    REPAIR = "repair", "work on failures and runs"
+    CONNECT = "connect", "see and pause connections"
+    CONFIGURE = "configure", "change thresholds, rules and people in the admin"
+    READ_AUDIT = "read_audit", "read the audit log"
+
+
+_DESK = {Permission.SEE_DESK}
+_WORK = _DESK | {Permission.DECIDE, Permission.CORRECT}
+GRANTS: dict[Role, frozenset[Permission]] = {
+    Role.VIEWER: frozenset(_DESK),
+    Role.OPERATOR: frozenset(_WORK),
+    Role.MANAGER: frozenset(_WORK | {Permission.MANAGE, Permission.REPAIR, Permission.READ_AUDIT}),
+    Role.ADMIN: frozenset(
+        _DESK
+        | {Permission.MANAGE, Permission.REPAIR, Permission.CONNECT, Permission.CONFIGURE, Permission.READ_AUDIT}
+    ),
+    Role.AUDITOR: frozenset(_DESK | {Permission.READ_AUDIT}),
+}

@@ -1,0 +1,33 @@
+"""The state machine of a review. Read the table as “from this state you may go to any of these”."""
+
+from collections.abc import Mapping
+
+from django.db import models
+
+
+class ReviewState(models.TextChoices):
+    OPEN = "open", "Waiting for a decision"
+    APPROVING = "approving", "Approved, can be taken back"
+    REJECTING = "rejecting", "Rejected, can be taken back"
+    APPROVED = "approved", "Approved"
+    REJECTED = "rejected", "Rejected"
+    VOID = "void", "No longer needed"
+
+
+REVIEW_FINAL = frozenset({ReviewState.APPROVED, ReviewState.REJECTED, ReviewState.VOID})
+REVIEW_MOVES: Mapping[str, frozenset[str]] = {
+    # The last vote opens a short window for second thoughts; only the objection timer approves directly.
+    ReviewState.OPEN: frozenset(
+        {ReviewState.APPROVING, ReviewState.REJECTING, ReviewState.APPROVED, ReviewState.VOID}
+    ),
+    ReviewState.APPROVING: frozenset({ReviewState.APPROVED, ReviewState.OPEN, ReviewState.VOID}),
+    ReviewState.REJECTING: frozenset({ReviewState.REJECTED, ReviewState.OPEN, ReviewState.VOID}),
+    ReviewState.APPROVED: frozenset(),
+    ReviewState.REJECTED: frozenset(),
+    ReviewState.VOID: frozenset(),
+}
+
+
+class Verdict(models.TextChoices):
+    APPROVE = "approve", "Approve"
+    REJECT = "reject", "Reject"

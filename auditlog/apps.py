@@ -1,0 +1,7 @@
+"""The app's place in the house."""
+
+from django.apps import AppConfig
+
+
+class AuditlogConfig(AppConfig):
+    name = "auditlog"

@@ -1,0 +1,90 @@
+"""Intended effects on outside systems."""
+
+import uuid
+from typing import ClassVar, Self
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from accounts.models import Membership, Organization
+from integrations.models.connections import Connection
+from integrations.models.mirrors import Payment
+from integrations.states import ACTION_MOVES, ActionState
+from opsdesk.lib.money import Money
+from opsdesk.lib.states import Movable, known_states
+from workflows.models import Authorization, Case, Run
+
+
+class ActionQuerySet(models.QuerySet["Action"]):
+    def visible_to(self, membership: Membership) -> Self:
+        """Actions of the member's own organization."""
+        return self.filter(organization_id=membership.organization_id)
+
+    def in_doubt(self) -> Self:
+        """Actions whose effect is not certain."""
+        return self.filter(state__in=[ActionState.SENDING, ActionState.UNKNOWN])
+
+
+class Action(Movable):
+    """One effect we intend: written before the call, with a key that never changes."""
+
+    MOVES = ACTION_MOVES
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+", db_index=False)
+    case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="actions")
+    run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="actions")
+    step = models.CharField(max_length=40)
+    connection = models.ForeignKey(Connection, on_delete=models.PROTECT, related_name="actions", db_index=False)
+    operation = models.CharField(max_length=40)
+    authorization = models.OneToOneField(Authorization, on_delete=models.PROTECT, related_name="action")
+    payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="actions")
+    amount_minor = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    # Random, made once: ids repeat after a restore, this does not.
+    key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    state = models.CharField(max_length=12, choices=ActionState, default=ActionState.RESERVED, editable=False)
+    holds_reservation = models.BooleanField(default=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    due_at = models.DateTimeField(null=True, db_default=Now())
+    lease_until = models.DateTimeField(null=True)
+    epoch = models.PositiveIntegerField(default=0)
+    first_sent_at = models.DateTimeField(null=True)
+    external_reference = models.CharField(max_length=100, blank=True)
+    message = models.CharField(max_length=300, blank=True, help_text="What the last try brought, in words.")
+    created_at = models.DateTimeField(db_default=Now())
+    succeeded_at = models.DateTimeField(null=True)
+    verified_at = models.DateTimeField(null=True)
+
+    objects: ClassVar[ActionQuerySet] = ActionQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            known_states("integrations_action_known_state", ActionState),
+            models.CheckConstraint(name="integrations_action_amount_positive", condition=Q(amount_minor__gt=0)),
+            models.CheckConstraint(
+                name="integrations_action_verified_at_iff_verified",
+                condition=Q(state=ActionState.VERIFIED, verified_at__isnull=False)
+                | (~Q(state=ActionState.VERIFIED) & Q(verified_at=None)),
+            ),
+            models.CheckConstraint(
+                name="integrations_action_sending_has_lease",
+                condition=Q(state=ActionState.SENDING, lease_until__isnull=False) | ~Q(state=ActionState.SENDING),
+            ),
+        ]
+        indexes = [
+            models.Index(name="integrations_action_due", fields=["due_at"], condition=Q(due_at__isnull=False)),
+            models.Index(
+                name="integrations_action_in_doubt",
+                fields=["organization", "created_at"],
+                condition=Q(state__in=[ActionState.SENDING, ActionState.UNKNOWN]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.operation} {self.amount} for CASE-{self.case_id}"
+
+    @property
+    def amount(self) -> Money:
+        return Money(self.amount_minor, self.currency)

@@ -1,0 +1,65 @@
+"""Celery: automations only. Every periodic entry of the desk stands here."""
+
+import os
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsdesk.settings")
+
+app = Celery("opsdesk")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.update(
+    task_serializer="json",
+    accept_content=["json"],
+    task_ignore_result=True,
+    result_backend=None,
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    worker_prefetch_multiplier=1,
+    worker_max_tasks_per_child=1_000,
+    worker_hijack_root_logger=False,
+    worker_soft_shutdown_timeout=20,
+    worker_enable_soft_shutdown_on_idle=False,
+    task_soft_time_limit=60,
+    task_time_limit=90,
+    task_default_queue="engine",
+    task_create_missing_queues=True,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    broker_pool_limit=4,
+    # Work lies in rows: a ring that nobody heard for a minute is repeated by the tick.
+    task_routes={"integrations.*": {"queue": "actions"}},
+    # Django closes its connection after each task unless told otherwise; reconnecting halves the rate.
+    db_reuse_max=10_000,
+    beat_max_loop_interval=5,
+)
+if str(app.conf.broker_url).startswith(("redis", "rediss")):
+    app.conf.broker_transport_options = {
+        "visibility_timeout": 300,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "socket_timeout": 10,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        **({"virtual_host": 1} if "+socket" in str(app.conf.broker_url) else {}),
+    }
+else:
+    app.conf.broker_transport_options = {"confirm_publish": True}
+
+app.conf.beat_schedule = {
+    "look": {"task": "workflows.tick", "schedule": 2.0, "options": {"expires": 10}},
+    "sweep": {"task": "workflows.sweep", "schedule": 15.0, "options": {"expires": 30}},
+    "actions": {"task": "integrations.send_due", "schedule": 2.0, "options": {"expires": 10}},
+    "notices": {"task": "integrations.deliver_notices", "schedule": 5.0, "options": {"expires": 10}},
+    "reviews": {"task": "approvals.settle_due", "schedule": 1.0, "options": {"expires": 5}},
+}
+
+
+@setup_logging.connect
+def _log_as_the_desk_does(**kwargs: Any) -> None:
+    """Keep Celery from installing handlers of its own: settings.LOGGING_CONFIG has already run."""
+
+
+app.autodiscover_tasks()

@@ -1,0 +1,193 @@
+"""Settings: defaults for a laptop, the environment for production.
+
+With OPSDESK_PRODUCTION=1 a missing or odd value stops the start and is named in the error.
+"""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from csp.constants import NONCE, NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+from opsdesk.embedded import addresses
+from opsdesk.lib.servers import database_from_url
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+PRODUCTION = os.environ.get("OPSDESK_PRODUCTION") == "1"
+VAR_DIR = Path(os.environ.get("OPSDESK_VAR") or BASE_DIR / "var")
+
+
+def _required(name: str, *, on_a_laptop: str) -> str:
+    value = os.environ.get(name, "")
+    if value:
+        return value
+    if PRODUCTION:
+        raise ImproperlyConfigured(f"{name} must be set when OPSDESK_PRODUCTION=1.")
+    return on_a_laptop
+
+
+def _listed(name: str) -> list[str]:
+    return [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()]
+
+
+SECRET_KEY = _required("OPSDESK_SECRET_KEY", on_a_laptop="only-for-a-laptop-" + "k" * 40)
+# Fernet keys for secrets at rest, newest first; all but the first only decrypt.
+FIELD_KEYS = _required("OPSDESK_FIELD_KEYS", on_a_laptop="b25seS1mb3ItYS1sYXB0b3AtMzItYnl0ZXMta2V5ISE=").split(",")
+DEBUG = False
+ALLOWED_HOSTS = _listed("OPSDESK_ALLOWED_HOSTS") or ([] if PRODUCTION else ["127.0.0.1", "localhost", "[::1]", "testserver"])
+CSRF_TRUSTED_ORIGINS = _listed("OPSDESK_TRUSTED_ORIGINS")
+
+WEB_PORT = int(os.environ.get("OPSDESK_PORT") or 8000)
+GATEWAY_PORT = int(os.environ.get("OPSDESK_GATEWAY_PORT") or 8010)
+INBOX_PORT = int(os.environ.get("OPSDESK_INBOX_PORT") or 8020)
+SMTP_PORT = int(os.environ.get("OPSDESK_SMTP_PORT") or 8025)
+BASE_URL = os.environ.get("OPSDESK_BASE_URL") or f"http://127.0.0.1:{WEB_PORT}"
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.humanize",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "csp",
+    "pgtrigger",
+    "django_filters",
+    "django_htmx",
+    "django_rq",
+    "django_structlog",
+    "accounts",
+    "auditlog",
+    "workflows",
+    "integrations",
+    "approvals",
+    "opsdesk",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
+    "accounts.middleware.DeskMiddleware",
+]
+
+ROOT_URLCONF = "opsdesk.urls"
+WSGI_APPLICATION = "opsdesk.wsgi.application"
+AUTH_USER_MODEL = "accounts.User"
+LOGIN_URL = "accounts:sign_in"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "accounts:sign_in"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+]
+
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "builtins": ["opsdesk.templatetags.ui"],
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "csp.context_processors.nonce",
+                "opsdesk.navigation.navigation",
+            ],
+        },
+    }
+]
+
+DATABASES = {"default": database_from_url(os.environ.get("DATABASE_URL") or addresses.database_url())}
+REDIS_URL = os.environ.get("REDIS_URL") or addresses.redis_url()
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Celery runs automations, RQ runs a person's errands. Nothing is in both.
+CELERY_BROKER_URL = os.environ.get("BROKER_URL") or addresses.broker_url()
+RQ_QUEUES = {"default": {"URL": REDIS_URL, "DEFAULT_TIMEOUT": 1800}}
+
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+FORMAT_MODULE_PATH = None
+
+STATIC_URL = "/static/"
+STATIC_ROOT = VAR_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_STORAGE_PLAIN = "django.contrib.staticfiles.storage.StaticFilesStorage"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if os.environ.get("OPSDESK_PLAIN_STATIC") != "1"
+        else STATICFILES_STORAGE_PLAIN
+    },
+}
+
+EMAIL_HOST = os.environ.get("OPSDESK_SMTP_HOST") or "127.0.0.1"
+EMAIL_PORT = SMTP_PORT
+EMAIL_HOST_USER = os.environ.get("OPSDESK_SMTP_USER", "")
+EMAIL_HOST_PASSWORD = os.environ.get("OPSDESK_SMTP_PASSWORD", "")
+EMAIL_USE_TLS = os.environ.get("OPSDESK_SMTP_TLS") == "1"
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = os.environ.get("OPSDESK_MAIL_FROM") or "opsdesk@localhost"
+
+# Outbound calls go to public addresses only; these host:port pairs are let through all the same.
+OUTBOUND_EXCEPTIONS = _listed("OPSDESK_OUTBOUND_EXCEPTIONS") or ([] if PRODUCTION else [f"127.0.0.1:{GATEWAY_PORT}"])
+
+SESSION_COOKIE_AGE = int(timedelta(hours=12).total_seconds())
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_HTTPONLY = True
+CSRF_COOKIE_SAMESITE = "Lax"
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+if PRODUCTION:
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-session", "__Host-csrf"
+    SECURE_SSL_REDIRECT = os.environ.get("OPSDESK_SSL_REDIRECT", "1") == "1"
+    SECURE_HSTS_SECONDS = 31_536_000
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    if not ALLOWED_HOSTS:
+        raise ImproperlyConfigured("OPSDESK_ALLOWED_HOSTS must name the host of the desk when OPSDESK_PRODUCTION=1.")
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF, NONCE],
+        "style-src": [SELF, NONCE],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+        "form-action": [SELF],
+    }
+}
+
+LOGGING_CONFIG = "opsdesk.logs.configure"
+LOGGING: dict[str, Any] = {"level": os.environ.get("OPSDESK_LOG_LEVEL", "INFO")}

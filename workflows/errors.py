@@ -1,0 +1,33 @@
+"""Refusals and troubles of the engine."""
+
+from datetime import timedelta
+
+from opsdesk.lib.errors import DomainError
+from workflows.states import FailureKind
+
+
+class Unpublishable(DomainError):
+    """A draft has something that could not run."""
+
+
+class NotRepairable(DomainError):
+    """The run is in no state to be repaired."""
+
+    message = "This run has not failed: there is nothing to repair."
+
+
+class Unreadable(DomainError):
+    """An event's body cannot be understood; it is quarantined with the text as reason."""
+
+
+class StepFailed(Exception):
+    """A step could not do its work; `kind` steers whether it is tried again or shown to a person."""
+
+    def __init__(
+        self, kind: FailureKind, message: str, *, retry_after: timedelta | None = None, connection: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.retry_after = retry_after
+        self.connection = connection

@@ -1,0 +1,24 @@
+"""The rows of the engine: definitions, events, cases, runs, decisions, authorizations and failures."""
+
+from workflows.models.cases import Case, Correction, Event
+from workflows.models.decisions import Authorization, Decision, Rule, RuleSet
+from workflows.models.definitions import Step, Workflow, WorkflowVersion
+from workflows.models.failures import Failure, FailureItem
+from workflows.models.runs import Run, StepRun
+
+__all__ = [
+    "Authorization",
+    "Case",
+    "Correction",
+    "Decision",
+    "Event",
+    "Failure",
+    "FailureItem",
+    "Rule",
+    "RuleSet",
+    "Run",
+    "Step",
+    "StepRun",
+    "Workflow",
+    "WorkflowVersion",
+]

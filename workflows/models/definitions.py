@@ -1,0 +1,112 @@
+"""Workflows, their frozen versions, and the steps in them."""
+
+import pgtrigger
+from django.db import models
+from django.db.models import Q
+
+from accounts.models import Organization, User
+from opsdesk.lib.states import Movable, known_states
+from workflows.states import VERSION_MOVES, VersionState
+
+
+class Workflow(models.Model):
+    """A named process of one organization."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="workflows")
+    slug = models.SlugField(max_length=40)
+    name = models.CharField(max_length=80)
+    enabled = models.BooleanField(
+        default=True, help_text="The workflow's kill switch: off means new events wait and nothing is sent outside."
+    )
+
+    class Meta:
+        ordering = ["organization", "name"]
+        constraints = [
+            models.UniqueConstraint(name="workflows_workflow_slug_once", fields=["organization", "slug"])
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class WorkflowVersion(Movable):
+    """One edition of a workflow: a draft can be edited, a published one is frozen, its runs keep it."""
+
+    MOVES = VERSION_MOVES
+
+    workflow = models.ForeignKey(Workflow, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField()
+    state = models.CharField(max_length=10, choices=VersionState, default=VersionState.DRAFT, editable=False)
+    case_kind = models.SlugField(max_length=30, help_text="What is worked on, such as refund.")
+    opened_by = models.CharField(max_length=60, help_text="Event type that opens a case, such as refund.requested.")
+    withdrawn_by = models.CharField(max_length=60, blank=True, help_text="Event type that withdraws an open case.")
+    fields = models.JSONField(
+        default=dict,
+        help_text="Which field of the event is the case's key, amount, currency, target, party and moment.",
+    )
+    published_at = models.DateTimeField(null=True, editable=False)
+    published_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, editable=False, related_name="+")
+
+    class Meta:
+        ordering = ["workflow", "-number"]
+        constraints = [
+            known_states("workflows_version_known_state", VersionState),
+            models.UniqueConstraint(name="workflows_version_number_once", fields=["workflow", "number"]),
+            models.UniqueConstraint(
+                name="workflows_version_one_published",
+                fields=["workflow"],
+                condition=Q(state=VersionState.PUBLISHED),
+            ),
+            models.CheckConstraint(
+                name="workflows_version_published_at_unless_draft",
+                condition=Q(state=VersionState.DRAFT, published_at=None)
+                | (~Q(state=VersionState.DRAFT) & Q(published_at__isnull=False)),
+            ),
+        ]
+        triggers = [
+            pgtrigger.Protect(
+                name="published_is_frozen",
+                operation=pgtrigger.UpdateOf("number", "case_kind", "opened_by", "withdrawn_by", "fields"),
+                condition=pgtrigger.Q(old__state__in=[VersionState.PUBLISHED, VersionState.RETIRED]),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.workflow.slug} v{self.number}"
+
+
+class Step(models.Model):
+    """One stage of a version, in order; its kind decides what `config` may hold."""
+
+    version = models.ForeignKey(WorkflowVersion, on_delete=models.CASCADE, related_name="steps")
+    position = models.PositiveSmallIntegerField()
+    key = models.SlugField(max_length=40)
+    kind = models.CharField(max_length=20)
+    config = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        ordering = ["version", "position"]
+        constraints = [
+            models.UniqueConstraint(name="workflows_step_position_once", fields=["version", "position"]),
+            models.UniqueConstraint(name="workflows_step_key_once", fields=["version", "key"]),
+        ]
+        triggers = [
+            pgtrigger.Trigger(
+                name="frozen_with_its_version",
+                operation=pgtrigger.Insert | pgtrigger.Update | pgtrigger.Delete,
+                when=pgtrigger.Before,
+                declare=[("whole", "text")],
+                func="""
+                    SELECT state INTO whole FROM workflows_workflowversion
+                    WHERE id = (CASE WHEN TG_OP = 'DELETE' THEN OLD.version_id ELSE NEW.version_id END);
+                    IF whole <> 'draft' THEN
+                        RAISE EXCEPTION 'pgtrigger: Cannot change a step of a published version';
+                    END IF;
+                    IF TG_OP = 'DELETE' THEN RETURN OLD; END IF;
+                    RETURN NEW;
+                """,
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.version}, {self.key}"

@@ -1,0 +1,127 @@
+"""One execution of a version for a case, and its attempts at single steps."""
+
+from typing import ClassVar, Self
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from accounts.models import Membership, Organization
+from opsdesk.lib.states import Movable, known_states
+from workflows.models.cases import Case
+from workflows.models.definitions import Workflow, WorkflowVersion
+from workflows.states import RUN_ACTIVE, RUN_FINAL, RUN_MOVES, RunState, WaitsFor
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    def visible_to(self, membership: Membership) -> Self:
+        """Runs of the member's own organization."""
+        return self.filter(organization_id=membership.organization_id)
+
+    def active(self) -> Self:
+        """Runs that have not ended."""
+        return self.filter(state__in=RUN_ACTIVE)
+
+    def due(self) -> Self:
+        """Runs a worker may take now, by the database's clock: most urgent first."""
+        return self.filter(state__in=[RunState.READY, RunState.WAITING], wake_at__lte=Now()).order_by(
+            "priority", "wake_at"
+        )
+
+
+class Run(Movable):
+    """A case on its way through a version. Waiting always says for what and why; running always has a lease."""
+
+    MOVES = RUN_MOVES
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+", db_index=False)
+    workflow = models.ForeignKey(Workflow, on_delete=models.PROTECT, related_name="runs", db_index=False)
+    version = models.ForeignKey(WorkflowVersion, on_delete=models.PROTECT, related_name="runs")
+    case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="runs")
+    state = models.CharField(max_length=10, choices=RunState, default=RunState.READY, editable=False)
+    position = models.PositiveSmallIntegerField(default=0, help_text="Index of the step that comes next.")
+    facts = models.JSONField(default=dict, help_text="Gathered facts: name to value, source and time.")
+    priority = models.PositiveSmallIntegerField(default=50, help_text="Smaller is more urgent.")
+    wake_at = models.DateTimeField(null=True, db_default=Now(), help_text="When a worker looks at it next.")
+    waits_for = models.CharField(max_length=12, blank=True, choices=WaitsFor)
+    reason = models.CharField(max_length=300, blank=True, help_text="Why it waits or failed, in words.")
+    waiting_since = models.DateTimeField(null=True)
+    attempt = models.PositiveSmallIntegerField(default=0, help_text="Failed tries of the current step.")
+    lease_owner = models.CharField(max_length=60, blank=True)
+    lease_until = models.DateTimeField(null=True)
+    epoch = models.PositiveIntegerField(default=0, help_text="Grows with each lease; an expired worker's is too small.")
+    lost_leases = models.PositiveSmallIntegerField(default=0)
+    started_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+
+    objects: ClassVar[RunQuerySet] = RunQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            known_states("workflows_run_known_state", RunState),
+            models.UniqueConstraint(
+                name="workflows_run_one_active_per_case",
+                fields=["case", "workflow"],
+                condition=Q(state__in=sorted(RUN_ACTIVE)),
+            ),
+            models.CheckConstraint(
+                name="workflows_run_waiting_says_why",
+                condition=~Q(state=RunState.WAITING) | (~Q(waits_for="") & ~Q(reason="")),
+            ),
+            models.CheckConstraint(
+                name="workflows_run_running_has_lease",
+                condition=Q(state=RunState.RUNNING, lease_until__isnull=False)
+                | (~Q(state=RunState.RUNNING) & Q(lease_until=None)),
+            ),
+            models.CheckConstraint(
+                name="workflows_run_ready_is_due",
+                condition=~Q(state=RunState.READY) | Q(wake_at__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="workflows_run_ended_at_iff_final",
+                condition=Q(state__in=sorted(RUN_FINAL), ended_at__isnull=False)
+                | (~Q(state__in=sorted(RUN_FINAL)) & Q(ended_at=None)),
+            ),
+        ]
+        indexes = [
+            models.Index(
+                name="workflows_run_due",
+                fields=["priority", "wake_at"],
+                condition=Q(state__in=[RunState.READY, RunState.WAITING], wake_at__isnull=False),
+            ),
+            models.Index(name="workflows_run_leased", fields=["lease_until"], condition=Q(state=RunState.RUNNING)),
+            models.Index(name="workflows_run_list", fields=["organization", "-id"]),
+            models.Index(
+                name="workflows_run_waiting",
+                fields=["organization", "waiting_since"],
+                condition=Q(state=RunState.WAITING),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"run {self.pk}"
+
+
+class StepRun(models.Model):
+    """One attempt at one step; only ever added."""
+
+    class Outcome(models.TextChoices):
+        DONE = "done", "done"
+        WAITING = "waiting", "waiting"
+        FAILED = "failed", "failed"
+        FINISHED = "finished", "finished the case"
+
+    run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="steps")
+    position = models.PositiveSmallIntegerField()
+    key = models.CharField(max_length=40)
+    kind = models.CharField(max_length=20)
+    outcome = models.CharField(max_length=10, choices=Outcome)
+    note = models.CharField(max_length=300, blank=True)
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.outcome}"

@@ -1,0 +1,123 @@
+"""The state machines of the engine. Read each table as “from this state you may go to any of these”."""
+
+from collections.abc import Mapping
+
+from django.db import models
+
+
+class EventState(models.TextChoices):
+    RECEIVED = "received", "Received"
+    PROCESSED = "processed", "Processed"
+    IGNORED = "ignored", "Ignored"
+    QUARANTINED = "quarantined", "Quarantined"
+
+
+EVENT_MOVES: Mapping[str, frozenset[str]] = {
+    EventState.RECEIVED: frozenset({EventState.PROCESSED, EventState.IGNORED, EventState.QUARANTINED}),
+    EventState.PROCESSED: frozenset(),
+    EventState.IGNORED: frozenset(),
+    EventState.QUARANTINED: frozenset(),
+}
+
+
+class CaseState(models.TextChoices):
+    OPEN = "open", "Open"
+    FAILED = "failed", "Needs repair"
+    DONE = "done", "Done"
+    REJECTED = "rejected", "Rejected"
+    CANCELED = "canceled", "Withdrawn"
+
+
+CASE_FINAL = frozenset({CaseState.DONE, CaseState.REJECTED, CaseState.CANCELED})
+CASE_MOVES: Mapping[str, frozenset[str]] = {
+    CaseState.OPEN: frozenset({CaseState.FAILED, CaseState.DONE, CaseState.REJECTED, CaseState.CANCELED}),
+    CaseState.FAILED: frozenset({CaseState.OPEN, CaseState.CANCELED}),
+    # The gateway may say days later that a refund did not arrive: the case comes back.
+    CaseState.DONE: frozenset({CaseState.FAILED}),
+    CaseState.REJECTED: frozenset(),
+    CaseState.CANCELED: frozenset(),
+}
+
+
+class RunState(models.TextChoices):
+    READY = "ready", "Ready"
+    RUNNING = "running", "Running"
+    WAITING = "waiting", "Waiting"
+    SUCCEEDED = "succeeded", "Succeeded"
+    FAILED = "failed", "Failed"
+    CANCELED = "canceled", "Canceled"
+
+
+RUN_FINAL = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELED})
+RUN_ACTIVE = frozenset({RunState.READY, RunState.RUNNING, RunState.WAITING})
+RUN_MOVES: Mapping[str, frozenset[str]] = {
+    RunState.READY: frozenset({RunState.RUNNING, RunState.CANCELED, RunState.FAILED}),
+    RunState.RUNNING: frozenset(
+        {RunState.READY, RunState.WAITING, RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELED}
+    ),
+    RunState.WAITING: frozenset({RunState.READY, RunState.RUNNING, RunState.FAILED, RunState.CANCELED}),
+    RunState.SUCCEEDED: frozenset(),
+    # A repaired run goes on; it is never begun a second time beside itself.
+    RunState.FAILED: frozenset({RunState.READY, RunState.CANCELED}),
+    RunState.CANCELED: frozenset(),
+}
+
+
+class WaitsFor(models.TextChoices):
+    """What a waiting run waits for; never nothing."""
+
+    REVIEW = "review", "a review"
+    ACTION = "action", "an outside system"
+    RETRY = "retry", "another try"
+    CONNECTION = "connection", "a connection"
+
+
+class VersionState(models.TextChoices):
+    DRAFT = "draft", "Draft"
+    PUBLISHED = "published", "Published"
+    RETIRED = "retired", "Retired"
+
+
+VERSION_MOVES: Mapping[str, frozenset[str]] = {
+    VersionState.DRAFT: frozenset({VersionState.PUBLISHED}),
+    VersionState.PUBLISHED: frozenset({VersionState.RETIRED}),
+    VersionState.RETIRED: frozenset(),
+}
+
+
+class FailureState(models.TextChoices):
+    OPEN = "open", "Open"
+    ACKNOWLEDGED = "acknowledged", "Being repaired"
+    RESOLVED = "resolved", "Resolved"
+
+
+FAILURE_MOVES: Mapping[str, frozenset[str]] = {
+    FailureState.OPEN: frozenset({FailureState.ACKNOWLEDGED, FailureState.RESOLVED}),
+    FailureState.ACKNOWLEDGED: frozenset({FailureState.OPEN, FailureState.RESOLVED}),
+    FailureState.RESOLVED: frozenset({FailureState.OPEN}),
+}
+
+
+class FailureKind(models.TextChoices):
+    TRANSIENT = "transient", "gave up after several tries"
+    DATA = "data", "the data needs a person"
+    INFRASTRUCTURE = "infrastructure", "a system is down"
+    DEFECT = "defect", "an error in the desk itself"
+
+
+class Tier(models.TextChoices):
+    """How much consent is needed, from least to most."""
+
+    INSTANT = "instant", "instant"
+    FAST_TRACK = "fast_track", "fast-track"
+    FULL_REVIEW = "full_review", "full review"
+
+    @property
+    def rank(self) -> int:
+        """0 for the least consent; the larger the stricter."""
+        return list(Tier).index(self)
+
+    @classmethod
+    def strictest(cls, tiers: "list[Tier]") -> "Tier":
+        """The one that asks for most; nothing at all asks for a full review."""
+        return max(tiers, key=lambda tier: tier.rank, default=cls.FULL_REVIEW)
