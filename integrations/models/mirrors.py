@@ -91,6 +91,7 @@ class Payment(models.Model):
     # Money that went back past the desk can eat into what we hold; then nothing more may be reserved.
     overbooked = models.BooleanField(default=False)
     read_at = models.DateTimeField(null=True, help_text="When the gateway was last asked.")
+    reread_at = models.DateTimeField(null=True, help_text="Set by news from the gateway: ask again, from then on.")
 
     class Meta:
         ordering = ["connection", "reference"]
@@ -104,6 +105,12 @@ class Payment(models.Model):
                 name="integrations_payment_within_captured",
                 condition=Q(overbooked=True) | Q(captured_minor__gte=F("reserved_minor") + F("refunded_minor")),
             ),
+        ]
+        indexes = [
+            models.Index(
+                name="integrations_payment_to_reread", fields=["reread_at"], condition=Q(reread_at__isnull=False)
+            ),
+            models.Index(name="integrations_payment_by_order", fields=["organization", "order"]),
         ]
 
     def __str__(self) -> str:

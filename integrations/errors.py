@@ -1,0 +1,48 @@
+"""Refusals and troubles of the outside."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from opsdesk.lib.errors import DomainError
+from workflows.states import FailureKind
+
+if TYPE_CHECKING:
+    from integrations.models import Call
+
+
+class CallFailed(Exception):
+    """A call brought no usable answer.
+
+    `kind` steers what follows; `effect_possible` is True whenever the other side may have acted all the same
+    (answer lost, 5xx): only the same key or a look-up may then go on. `call` is the unsaved log row.
+    """
+
+    def __init__(
+        self,
+        kind: FailureKind,
+        message: str,
+        *,
+        effect_possible: bool,
+        retry_after: timedelta | None = None,
+        call: "Call | None" = None,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.effect_possible = effect_possible
+        self.retry_after = retry_after
+        self.call = call
+
+
+class AddressRefused(DomainError):
+    """An outbound address is not one the desk may call."""
+
+
+class NotAuthorized(DomainError):
+    """No authorization covers this case, content, amount and payment."""
+
+    message = "No authorization covers this refund as it stands now."
+
+
+class NotEnoughLeft(DomainError):
+    """The payment has less left than should go back."""

@@ -1,0 +1,104 @@
+"""What the rooms above teach the engine: step kinds, event readers, news, facts and demands. Nothing else passes upward."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from workflows.states import Tier
+
+if TYPE_CHECKING:
+    from workflows.engine.context import RunContext
+    from workflows.engine.outcomes import Outcome
+    from workflows.models import Case, Event
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What an event says, once its body has been understood."""
+
+    type: str
+    data: Mapping[str, Any]
+    occurred_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """One voice in a decision: a rule or a threshold, what it found, and the tier it asks for (None: nothing)."""
+
+    source: str
+    result: str  # hit, miss or undetermined
+    words: str
+    tier: Tier | None = None
+    facts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Demands:
+    """What one source of demands says about a case, and which edition of it was asked."""
+
+    edition: str
+    demands: tuple[Demand, ...]
+
+
+class StepKind(Protocol):
+    """How one kind of step is checked and performed. `fetch` runs outside any transaction, `perform` inside one."""
+
+    name: str
+
+    def check(self, config: Mapping[str, Any]) -> list[str]:
+        """Sentences about what is wrong with the step's settings; none means it can be published."""
+        ...
+
+    def fetch(self, context: "RunContext") -> Any:
+        """Ask the outside world; None when there is nothing to ask. Raises StepFailed."""
+        ...
+
+    def perform(self, context: "RunContext") -> "Outcome":
+        """Do the step's work in the transaction of the run. Raises StepFailed."""
+        ...
+
+
+Reader = Callable[[bytes], Reading]
+# Told about an event in the transaction that takes it in; answers what it did, in words.
+News = Callable[["Event", Reading], str]
+DemandSource = Callable[["Case", Mapping[str, Any]], Demands]
+
+step_kinds: dict[str, StepKind] = {}
+readers: dict[str, Reader] = {}
+news: dict[str, News] = {}
+demand_sources: list[DemandSource] = []
+withdrawals: list[Callable[["Case", str], None]] = []
+
+
+def _once(register: dict[str, Any], name: str, entry: Any) -> None:
+    if name in register and register[name] is not entry:
+        raise ValueError(f"{name} is registered twice.")
+    register[name] = entry
+
+
+def add_step_kind(kind: StepKind) -> None:
+    """Teach the engine a kind of step."""
+    _once(step_kinds, kind.name, kind)
+
+
+def add_reader(name: str, reader: Reader) -> None:
+    """Teach the engine to understand bodies of one sort; the reader raises Unreadable for the others."""
+    _once(readers, name, reader)
+
+
+def add_news(event_type: str, listener: News) -> None:
+    """Have `listener` told about events of a type that open no case."""
+    _once(news, event_type, listener)
+
+
+def add_demand_source(source: DemandSource) -> None:
+    """Have `source` asked for demands in every decision."""
+    if source not in demand_sources:
+        demand_sources.append(source)
+
+
+def add_withdrawal(listener: Callable[["Case", str], None]) -> None:
+    """Have `listener` called, in the same transaction, when a case is withdrawn or its content changes."""
+    if listener not in withdrawals:
+        withdrawals.append(listener)
