@@ -1,0 +1,132 @@
+"""The left navigation: which entries this person sees, where they lead, and the numbers beside them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from django.db.models import IntegerField, Subquery
+from django.http import HttpRequest
+from django.urls import resolve, reverse
+
+from accounts.models import Membership
+from opsdesk.counts import COUNTERS
+
+CAP = 99  # larger numbers are shown as “99+” and not counted further
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One place of the desk. Who sees it follows from the permission that its view declares."""
+
+    url_name: str
+    icon: str
+    label: str
+    counter: str = ""  # key in opsdesk.counts.COUNTERS
+    alarm: bool = False  # its number is trouble, not work
+    covers: tuple[str, ...] = ()  # further views during which this entry is the current one
+
+
+@dataclass(frozen=True)
+class Item:
+    """An entry as one person sees it on one page."""
+
+    url: str
+    icon: str
+    label: str
+    count: int | None
+    alarm: bool
+    current: bool
+
+    @property
+    def words(self) -> str:
+        """The number as it is shown; nothing for zero."""
+        if not self.count:
+            return ""
+        return f"{CAP}+" if self.count > CAP else str(self.count)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Some entries under one word, or under none."""
+
+    label: str
+    items: Sequence[Item]
+
+
+GROUPS: dict[str, tuple[Entry, ...]] = {
+    "": (
+        Entry("home", "house", "Home"),
+        Entry("approvals:queue", "inbox", "Queue", "queue", covers=("approvals:case", "approvals:decide")),
+        Entry("approvals:escalations", "clock-alert", "Escalations", "escalations"),
+        Entry("approvals:leaving", "timer", "Leaving soon", "leaving"),
+        Entry("approvals:stalled", "hourglass", "Stalled", "stalled"),
+    ),
+    "Flow": (
+        Entry("workflows:runs", "activity", "Runs", covers=("workflows:run",)),
+        Entry("workflows:failures", "triangle-alert", "Failures", "failures", True, ("workflows:failure",)),
+        Entry("integrations:connections", "plug", "Connections", "connections", True),
+    ),
+    "Control": (
+        Entry("auditlog:entries", "history", "Audit"),
+        Entry("admin:index", "settings", "Admin"),
+    ),
+}
+
+
+class CappedCount(Subquery):
+    """The number of rows of a sliced queryset, counted by the database."""
+
+    template = "(SELECT count(*) FROM (%(subquery)s) AS capped)"
+    output_field = IntegerField()
+
+
+class Navigation:
+    """What base.html asks for. Nothing is computed for a fragment or an error page, which never ask."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+        self._membership: Membership | None = getattr(request, "membership", None)
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """The entries this person may open; empty groups are left out."""
+        listed = {
+            label: [entry for entry in group if self._may_open(entry)] for label, group in GROUPS.items()
+        }
+        counts = self._counts([entry.counter for group in listed.values() for entry in group])
+        here = self._request.resolver_match.view_name if self._request.resolver_match else ""
+        return [Group(label, list(_items(group, counts, here))) for label, group in listed.items() if group]
+
+    def _may_open(self, entry: Entry) -> bool:
+        needed = _permission_of(entry.url_name)
+        if needed is None:  # the admin guards itself
+            return bool(self._request.user.is_staff)
+        if needed in ("public", "signed in"):
+            return True
+        return self._membership is not None and self._membership.may(needed)
+
+    def _counts(self, keys: list[str]) -> dict[str, int]:
+        wanted = [key for key in keys if key in COUNTERS]
+        if self._membership is None or not wanted:
+            return {}
+        rows = {key: COUNTERS[key](self._membership).order_by().values("pk") for key in wanted}
+        counted = {key: CappedCount(found[: CAP + 1]) for key, found in rows.items()}
+        return dict(Membership.objects.filter(pk=self._membership.pk).values(**counted).get())
+
+
+def _items(group: list[Entry], counts: dict[str, int], here: str) -> Iterator[Item]:
+    for entry in group:
+        current = here == entry.url_name or here in entry.covers
+        count = counts.get(entry.counter)
+        yield Item(reverse(entry.url_name), entry.icon, entry.label, count, entry.alarm, current)
+
+
+@lru_cache(maxsize=64)
+def _permission_of(url_name: str) -> str | None:
+    """What the view behind a URL name declared; None for a view that guards itself."""
+    return getattr(resolve(reverse(url_name)).func, "permission", None)
+
+
+def navigation(request: HttpRequest) -> dict[str, Navigation]:
+    """Context processor: `nav`."""
+    return {"nav": Navigation(request)}
