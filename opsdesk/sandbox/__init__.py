@@ -1,0 +1,1 @@
+"""A pretend outside world for the demonstration and the tests: processes of their own."""

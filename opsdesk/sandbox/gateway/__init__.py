@@ -1,0 +1,1 @@
+"""A pretend payment gateway that speaks the documented Stripe dialect for payments and refunds."""
