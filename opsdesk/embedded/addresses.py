@@ -23,16 +23,22 @@ VALKEY_SOCKET = "valkey.sock"
 
 @dataclass(frozen=True)
 class Places:
-    """The folders of one desk; `relocated` is set when root's `nobody` could not reach the desk's own folder."""
+    """The folders of one desk. `relocated`: PostgreSQL's files and the sockets stand in `elsewhere`."""
 
     var: Path
-    relocated: Path | None
+    elsewhere: Path
+    relocated: bool
     sockets: Path
+
+    @property
+    def base(self) -> Path:
+        """The folder that the database's account can reach."""
+        return self.elsewhere if self.relocated else self.var
 
     @property
     def postgres(self) -> Path:
         """PostgreSQL's files."""
-        return (self.relocated or self.var) / "postgres"
+        return self.base / "postgres"
 
     @property
     def valkey(self) -> Path:
@@ -58,16 +64,15 @@ def places(var: Path | None = None) -> Places:
 @functools.lru_cache(maxsize=8)
 def _places(var: Path, uid: int) -> Places:
     name = hashlib.sha256(os.fsencode(var)).hexdigest()[:12]
-    elsewhere = ELSEWHERE / name
-    account = server_account()
-    # A desk that once moved stays there, whatever becomes of the modes of the folders above it.
-    moved = account is not None and ((elsewhere / "postgres").exists() or not reachable(var, account))
-    home = elsewhere if moved else var
-    sockets = home / "run"
-    if len(os.fsencode(sockets / POSTGRES_SOCKET)) > SOCKET_PATH_BYTES:
-        # A fixed folder, not TMPDIR: every process of the desk must come to the same answer.
-        sockets = elsewhere / "run" if account else Path("/tmp") / f"opsdesk-{uid}-{name}"  # noqa: S108
-    return Places(var=var, relocated=elsewhere if moved else None, sockets=sockets)
+    elsewhere, account = ELSEWHERE / name, server_account()
+    too_long = len(os.fsencode(var / "run" / POSTGRES_SOCKET)) > SOCKET_PATH_BYTES
+    if account is not None:
+        # A desk that once moved stays there, whatever becomes of the modes of the folders above it.
+        moved = too_long or (elsewhere / "postgres").exists() or not reachable(var, account)
+        return Places(var, elsewhere, relocated=moved, sockets=(elsewhere if moved else var) / "run")
+    # A fixed folder, not TMPDIR: every process of the desk must come to the same answer.
+    sockets = Path("/tmp") / f"opsdesk-{uid}-{name}" if too_long else var / "run"  # noqa: S108
+    return Places(var, elsewhere, relocated=False, sockets=sockets)
 
 
 def reachable(path: Path, account: pwd.struct_passwd) -> bool:

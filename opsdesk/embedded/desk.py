@@ -1,0 +1,161 @@
+"""Which processes make up a desk on one host, and in which order they start."""
+
+import http.client
+import os
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+
+from opsdesk.embedded.addresses import ROOT, Places, places
+from opsdesk.embedded.postgres import Postgres
+from opsdesk.embedded.processes import Runs, Service
+from opsdesk.embedded.supervisor import Stage
+from opsdesk.embedded.valkey import Valkey
+
+WEB_WORKERS, WEB_THREADS, AUTOMATION_WORKERS = 2, 8, 2
+MINUTES_TO_PREPARE = 60
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One desk: its folders, which servers come along, and whether the demonstration does."""
+
+    demo: bool
+    embedded_database: bool
+    embedded_broker: bool
+
+    @classmethod
+    def from_environment(cls, *, demo: bool) -> "Desk":
+        """A server that is given by URL is not started; everything else is as ever."""
+        given = os.environ
+        return cls(
+            demo=demo,
+            embedded_database=not given.get("DATABASE_URL"),
+            embedded_broker=not (given.get("REDIS_URL") and given.get("BROKER_URL")),
+        )
+
+    @property
+    def places(self) -> Places:
+        """Where it keeps its files."""
+        return places()
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The ports it listens on, by the setting that moves each."""
+        demonstration = {
+            "OPSDESK_GATEWAY_PORT": settings.GATEWAY_PORT,
+            "OPSDESK_INBOX_PORT": settings.INBOX_PORT,
+            "OPSDESK_SMTP_PORT": settings.SMTP_PORT,
+        }
+        return {"OPSDESK_PORT": settings.WEB_PORT} | (demonstration if self.demo else {})
+
+    def prepare(self) -> None:
+        """Make the folders and files of the servers that come along."""
+        if self.embedded_database:
+            Postgres(self.places).prepare()
+        if self.embedded_broker:
+            Valkey(self.places).prepare()
+
+    def stages(self, announce: Callable[[], None]) -> list[Stage]:
+        """Everything in its order; `announce` is called once the first page answers."""
+        servers = [
+            *([Postgres(self.places).service()] if self.embedded_database else []),
+            *([Valkey(self.places).service()] if self.embedded_broker else []),
+            *(self._outside_world() if self.demo else []),
+        ]
+        prepare = _manage("prepare", "prepare", *([] if self.demo else ["--without-demo"]), runs=Runs.ONCE)
+        replay = [_manage("replay", "replay", "--gentle", runs=Runs.UNTIL_DONE)] if self.demo else []
+        return [
+            Stage(tuple(servers)),
+            Stage((prepare,)),
+            Stage((_web(),), then=announce),
+            Stage((*_workers(), *replay)),
+        ]
+
+    def _outside_world(self) -> list[Service]:
+        storage = self.places.var / "sandbox"
+        gateway, inbox, smtp = settings.GATEWAY_PORT, settings.INBOX_PORT, settings.SMTP_PORT
+        return [
+            _python(
+                "gateway",
+                *(
+                    "-m",
+                    "opsdesk.sandbox.gateway",
+                    "--port",
+                    str(gateway),
+                    "--storage",
+                    str(storage / "gateway"),
+                ),
+                ready=lambda: _listens(gateway),
+            ),
+            _python(
+                "inbox",
+                *("-m", "opsdesk.sandbox.inbox", "--port", str(inbox), "--smtp-port", str(smtp)),
+                *("--storage", str(storage / "inbox")),
+                ready=lambda: _listens(inbox) and _listens(smtp),
+            ),
+        ]
+
+
+def _web() -> Service:
+    port = settings.WEB_PORT
+    return _python(
+        "web",
+        *("-m", "gunicorn", "opsdesk.wsgi:application", "--bind", f"127.0.0.1:{port}"),
+        *("--worker-class", "gthread", "--workers", str(WEB_WORKERS), "--threads", str(WEB_THREADS)),
+        *("--graceful-timeout", "5", "--no-control-socket", "--log-level", "warning"),
+        ready=lambda: answers(port),
+    )
+
+
+def _workers() -> list[Service]:
+    celery = ("-m", "celery", "-A", "opsdesk")
+    return [
+        _python(
+            "worker",
+            *(*celery, "worker", "--pool", "prefork", "--concurrency", str(AUTOMATION_WORKERS)),
+            *("--without-mingle", "--without-gossip", "--loglevel", "INFO"),
+        ),
+        # Kept in memory: every entry only says "look now", and a file could be left half-written.
+        _python("beat", *celery, "beat", "--scheduler", "celery.beat:Scheduler", "--loglevel", "WARNING"),
+        _manage("jobs", "rqworker", "default"),
+    ]
+
+
+def _manage(name: str, *arguments: str, runs: Runs = Runs.ALWAYS) -> Service:
+    return _python(name, str(ROOT / "manage.py"), *arguments, runs=runs)
+
+
+def _python(
+    name: str, *arguments: str, ready: Callable[[], bool] | None = None, runs: Runs = Runs.ALWAYS
+) -> Service:
+    patience = MINUTES_TO_PREPARE * 60.0 if runs is Runs.ONCE else 60.0
+    return Service(name, (sys.executable, *arguments), ready, runs, ready_seconds=patience, folder=Path(ROOT))
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as line:
+        line.settimeout(1)
+        return line.connect_ex(("127.0.0.1", port)) == 0
+
+
+def answers(port: int) -> bool:
+    """Whether the desk shows a page."""
+    page = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        page.request("GET", "/sign-in/", headers={"Host": _host(port)})
+        return page.getresponse().status < 500
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        page.close()
+
+
+def _host(port: int) -> str:
+    """A name the desk answers to."""
+    allowed = [name for name in settings.ALLOWED_HOSTS if not name.startswith((".", "*"))]
+    return f"127.0.0.1:{port}" if "127.0.0.1" in allowed or not allowed else allowed[0]

@@ -1,0 +1,49 @@
+"""`manage.py prepare`: what `up` does between the start of the servers and the first page."""
+
+import hashlib
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.staticfiles.finders import get_finders
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+
+from accounts.models import Organization
+
+
+class Command(BaseCommand):
+    """Migrate, load the demonstration organization once, collect the static files when they changed."""
+
+    help = "Migrate the database, load the demonstration desk once, collect static files when they changed."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--without-demo", action="store_true", help="leave the demonstration organization out"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run the three, saying only what changed."""
+        call_command("migrate", interactive=False, verbosity=0)
+        if not options["without_demo"] and not Organization.objects.exists():
+            self.stdout.write("loading the demonstration organization")
+            call_command("load_demo")
+        self._collect_static_files()
+
+    def _collect_static_files(self) -> None:
+        stamp = Path(settings.STATIC_ROOT).with_suffix(".stamp")
+        fingerprint = _fingerprint_of_static_files()
+        if stamp.exists() and stamp.read_text() == fingerprint and Path(settings.STATIC_ROOT).exists():
+            return
+        call_command("collectstatic", interactive=False, clear=True, verbosity=0)
+        stamp.write_text(fingerprint)
+
+
+def _fingerprint_of_static_files() -> str:
+    found = hashlib.sha256(str(settings.STORAGES["staticfiles"]).encode())
+    for finder in get_finders():
+        for path, storage in finder.list([]):
+            facts = Path(storage.path(path)).stat()
+            found.update(f"{path} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+    return found.hexdigest()

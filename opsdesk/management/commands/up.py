@@ -1,0 +1,79 @@
+"""`manage.py up`: the whole desk on one host, until Ctrl-C."""
+
+import os
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError, connection
+
+from opsdesk.embedded import preflight
+from opsdesk.embedded.desk import Desk
+from opsdesk.embedded.processes import CannotStart
+from opsdesk.embedded.supervisor import Supervisor, Terminal
+
+
+class Command(BaseCommand):
+    """Start the servers that come along, prepare the database, and keep every process of the desk alive."""
+
+    help = "Start the whole desk on this host and keep it running until Ctrl-C."
+    requires_system_checks: list[str] = []  # `prepare` runs them, once the database is there
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--without-demo",
+            action="store_true",
+            help="no demonstration organization, gateway, inbox and replay",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run until asked to stop; what keeps the desk from starting becomes one sentence."""
+        desk = Desk.from_environment(demo=not options["without_demo"] and not settings.PRODUCTION)
+        self.terminal = Terminal()
+        try:
+            with preflight.plain_words(), preflight.sole_holder(desk.places.var):
+                self._look_around(desk)
+                Supervisor(desk.places.var, self.terminal).run(desk.stages(lambda: self._announce(desk)))
+        except CannotStart as reason:
+            raise CommandError(str(reason)) from reason
+
+    def _look_around(self, desk: Desk) -> None:
+        allowed = os.environ.get("OPSDESK_EMBEDDED_IN_PRODUCTION") == "1"
+        if settings.PRODUCTION and (desk.embedded_database or desk.embedded_broker) and not allowed:
+            raise CannotStart(
+                "With OPSDESK_PRODUCTION=1 the desk wants DATABASE_URL, REDIS_URL and BROKER_URL; "
+                "OPSDESK_EMBEDDED_IN_PRODUCTION=1 allows the embedded servers, meant for one small host."
+            )
+        note = preflight.identify(desk.places)
+        if note:
+            self.terminal.say("up", note)
+        for name in preflight.clear_leftovers(desk.places):
+            self.terminal.say("up", f"stopped {name}, left behind by a desk that was killed")
+        preflight.ports_are_free(desk.ports)
+        preflight.space_is_left(desk.places)
+        self._reach_given_servers(desk)
+        desk.prepare()
+
+    def _reach_given_servers(self, desk: Desk) -> None:
+        if not desk.embedded_database:
+            try:
+                connection.ensure_connection()
+            except OperationalError as refusal:
+                raise CannotStart(
+                    f"The server in DATABASE_URL does not let us in: {_first_line(refusal)}"
+                ) from refusal
+            connection.close()
+
+    def _announce(self, desk: Desk) -> None:
+        say = self.terminal.say
+        say("up", f"The desk is open: {settings.BASE_URL}/")
+        if desk.demo:
+            say("up", "Sign in as ada or ben (operators), maya (manager), tomasz (admin), ines (auditor);")
+            say("up", "the password is opsdesk for each of them.")
+            say("up", f"Its mail arrives at http://127.0.0.1:{settings.INBOX_PORT}/")
+        say("up", "Ctrl-C stops everything; the data is kept.")
+
+
+def _first_line(refusal: Exception) -> str:
+    return (str(refusal).strip().splitlines() or ["it gave no reason"])[0]
