@@ -5,3 +5,6 @@ from django.apps import AppConfig
 
 class IntegrationsConfig(AppConfig):
     name = "integrations"
+
+    def ready(self) -> None:
+        from integrations import verbs  # noqa: F401 - registers the audit verbs

@@ -5,3 +5,6 @@ from django.apps import AppConfig
 
 class WorkflowsConfig(AppConfig):
     name = "workflows"
+
+    def ready(self) -> None:
+        from workflows import verbs  # noqa: F401 - registers the audit verbs

@@ -1,0 +1,33 @@
+"""What happens to consent, in the words of the audit log."""
+
+from auditlog.verbs import register
+
+register(
+    approvals__authorization__granted="granted the authorization",
+    approvals__review__opened="opened the review",
+    approvals__review__voted_approve="voted to approve the review",
+    approvals__review__voted_reject="voted to reject the review",
+    approvals__review__taken_back="took back the vote on the review",
+    approvals__review__approved="approved the review",
+    approvals__review__rejected="rejected the review",
+    approvals__review__objected="objected in the review",
+    approvals__review__window_started="started the objection window of the review",
+    approvals__review__window_failed="could not start the objection window of the review",
+    approvals__review__voided="ended the review without a verdict",
+    approvals__review__escalated="escalated the review",
+    approvals__review__reassigned="reassigned the review",
+    approvals__review__blocked="found nobody who may vote on the review",
+)
+register(
+    approvals__calendar__added="added the business calendar",
+    approvals__calendar__changed="changed the business calendar",
+    approvals__tier__added="added the tier",
+    approvals__tier__changed="changed the tier",
+    approvals__reason_code__added="added the reason code",
+    approvals__reason_code__changed="changed the reason code",
+    approvals__policy__drafted="began a draft of the threshold policy",
+    approvals__policy__changed="changed the draft of the threshold policy",
+    approvals__policy__discarded="threw away the draft of the threshold policy",
+    approvals__policy__published="published the threshold policy",
+    approvals__policy__retired="retired the threshold policy",
+)
