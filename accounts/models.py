@@ -15,7 +15,9 @@ class Organization(models.Model):
     name = models.CharField(max_length=80)
     slug = models.SlugField(max_length=40, unique=True, help_text="Part of the webhook addresses; never changes.")
     time_zone = models.CharField(
-        max_length=40, default="UTC", help_text="IANA zone name, such as Europe/London: calendars count in it."
+        max_length=40,
+        default="UTC",
+        help_text="IANA zone name, such as Europe/London: calendars count in it.",
     )
     currency = models.CharField(max_length=3, default="EUR", help_text="ISO 4217 code shown first in sums.")
     acting_enabled = models.BooleanField(

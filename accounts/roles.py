@@ -30,7 +30,13 @@ GRANTS: dict[Role, frozenset[Permission]] = {
     Role.MANAGER: frozenset(_WORK | {Permission.MANAGE, Permission.REPAIR, Permission.READ_AUDIT}),
     Role.ADMIN: frozenset(
         _DESK
-        | {Permission.MANAGE, Permission.REPAIR, Permission.CONNECT, Permission.CONFIGURE, Permission.READ_AUDIT}
+        | {
+            Permission.MANAGE,
+            Permission.REPAIR,
+            Permission.CONNECT,
+            Permission.CONFIGURE,
+            Permission.READ_AUDIT,
+        }
     ),
     Role.AUDITOR: frozenset(_DESK | {Permission.READ_AUDIT}),
 }

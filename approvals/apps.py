@@ -7,4 +7,16 @@ class ApprovalsConfig(AppConfig):
     name = "approvals"
 
     def ready(self) -> None:
-        from approvals import verbs  # noqa: F401 - registers the audit verbs
+        from approvals import (
+            grants,
+            services,
+            thresholds,
+            verbs,  # noqa: F401 - registers the audit verbs
+        )
+        from approvals.steps.approve import Approve
+        from workflows import registry
+
+        registry.add_step_kind(Approve())
+        registry.add_demand_source(thresholds.demands_of)
+        registry.add_grant_check(grants.why_void)
+        registry.add_withdrawal(services.void_open)

@@ -17,9 +17,7 @@ class ReviewState(models.TextChoices):
 REVIEW_FINAL = frozenset({ReviewState.APPROVED, ReviewState.REJECTED, ReviewState.VOID})
 REVIEW_MOVES: Mapping[str, frozenset[str]] = {
     # The last vote opens a short window for second thoughts; only the objection timer approves directly.
-    ReviewState.OPEN: frozenset(
-        {ReviewState.APPROVING, ReviewState.REJECTING, ReviewState.APPROVED, ReviewState.VOID}
-    ),
+    ReviewState.OPEN: frozenset({ReviewState.APPROVING, ReviewState.REJECTING, ReviewState.APPROVED, ReviewState.VOID}),
     ReviewState.APPROVING: frozenset({ReviewState.APPROVED, ReviewState.OPEN, ReviewState.VOID}),
     ReviewState.REJECTING: frozenset({ReviewState.REJECTED, ReviewState.OPEN, ReviewState.VOID}),
     ReviewState.APPROVED: frozenset(),

@@ -7,4 +7,14 @@ class IntegrationsConfig(AppConfig):
     name = "integrations"
 
     def ready(self) -> None:
-        from integrations import verbs  # noqa: F401 - registers the audit verbs
+        from integrations import (
+            news,
+            verbs,  # noqa: F401 - registers the audit verbs
+        )
+        from integrations.steps.act import Act
+        from integrations.steps.gather import Gather
+        from workflows import registry
+
+        registry.add_step_kind(Gather())
+        registry.add_step_kind(Act())
+        news.register()

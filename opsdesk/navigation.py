@@ -90,9 +90,7 @@ class Navigation:
     @cached_property
     def groups(self) -> list[Group]:
         """The entries this person may open; empty groups are left out."""
-        listed = {
-            label: [entry for entry in group if self._may_open(entry)] for label, group in GROUPS.items()
-        }
+        listed = {label: list(filter(self._may_open, group)) for label, group in GROUPS.items()}
         counts = self._counts([entry.counter for group in listed.values() for entry in group])
         here = self._request.resolver_match.view_name if self._request.resolver_match else ""
         return [Group(label, list(_items(group, counts, here))) for label, group in listed.items() if group]

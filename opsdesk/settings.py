@@ -36,7 +36,9 @@ SECRET_KEY = _required("OPSDESK_SECRET_KEY", on_a_laptop="only-for-a-laptop-" + 
 # Fernet keys for secrets at rest, newest first; all but the first only decrypt.
 FIELD_KEYS = _required("OPSDESK_FIELD_KEYS", on_a_laptop="b25seS1mb3ItYS1sYXB0b3AtMzItYnl0ZXMta2V5ISE=").split(",")
 DEBUG = False
-ALLOWED_HOSTS = _listed("OPSDESK_ALLOWED_HOSTS") or ([] if PRODUCTION else ["127.0.0.1", "localhost", "[::1]", "testserver"])
+ALLOWED_HOSTS = _listed("OPSDESK_ALLOWED_HOSTS") or (
+    [] if PRODUCTION else ["127.0.0.1", "localhost", "[::1]", "testserver"]
+)
 CSRF_TRUSTED_ORIGINS = _listed("OPSDESK_TRUSTED_ORIGINS")
 
 WEB_PORT = int(os.environ.get("OPSDESK_PORT") or 8000)

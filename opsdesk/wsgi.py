@@ -19,7 +19,7 @@ INTAKE_PREFIX = "/hooks/"
 class IntakeHandler(WSGIHandler):
     """Django's handler with an empty middleware chain."""
 
-    def load_middleware(self, is_async: bool = False) -> None:  # noqa: ARG002
+    def load_middleware(self, is_async: bool = False) -> None:
         """Let requests go straight to their view; there is no state to set up for them."""
         self._view_middleware: list[Any] = []
         self._template_response_middleware: list[Any] = []

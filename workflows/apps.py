@@ -7,4 +7,10 @@ class WorkflowsConfig(AppConfig):
     name = "workflows"
 
     def ready(self) -> None:
-        from workflows import verbs  # noqa: F401 - registers the audit verbs
+        from workflows import (
+            registry,
+            verbs,  # noqa: F401 - registers the audit verbs
+        )
+        from workflows.steps.decide import Decide
+
+        registry.add_step_kind(Decide())

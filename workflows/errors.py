@@ -10,6 +10,10 @@ class Unpublishable(DomainError):
     """A draft has something that could not run."""
 
 
+class BadPack(DomainError):
+    """A workflow pack cannot be read, or holds something that no workflow has."""
+
+
 class NotRepairable(DomainError):
     """The run is in no state to be repaired."""
 

@@ -1,6 +1,6 @@
 """What the rooms above teach the engine: step kinds, event readers, news, facts and demands. Nothing else passes upward."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,7 +10,7 @@ from workflows.states import Tier
 if TYPE_CHECKING:
     from workflows.engine.context import RunContext
     from workflows.engine.outcomes import Outcome
-    from workflows.models import Case, Event
+    from workflows.models import Authorization, Case, Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +45,23 @@ class StepKind(Protocol):
     """How one kind of step is checked and performed. `fetch` runs outside any transaction, `perform` inside one."""
 
     name: str
+    asks_outside: bool
+    moves_money: bool
+    starts_over: bool
 
     def check(self, config: Mapping[str, Any]) -> list[str]:
         """Sentences about what is wrong with the step's settings; none means it can be published."""
         ...
 
-    def fetch(self, context: "RunContext") -> Any:
-        """Ask the outside world; None when there is nothing to ask. Raises StepFailed."""
+    def fetch(self, contexts: "Sequence[RunContext]") -> None:
+        """Ask the outside world for several runs and set each context's `fetched`: an answer or a StepFailed.
+
+        Only called where `asks_outside` is set.
+        """
         ...
 
     def perform(self, context: "RunContext") -> "Outcome":
-        """Do the step's work in the transaction of the run. Raises StepFailed."""
+        """Do the step's work in the transaction of the run. Raises StepFailed, before it writes anything."""
         ...
 
 
@@ -68,6 +74,7 @@ step_kinds: dict[str, StepKind] = {}
 readers: dict[str, Reader] = {}
 news: dict[str, News] = {}
 demand_sources: list[DemandSource] = []
+grant_checks: list[Callable[["Authorization"], str]] = []
 withdrawals: list[Callable[["Case", str], None]] = []
 
 
@@ -102,3 +109,9 @@ def add_withdrawal(listener: Callable[["Case", str], None]) -> None:
     """Have `listener` called, in the same transaction, when a case is withdrawn or its content changes."""
     if listener not in withdrawals:
         withdrawals.append(listener)
+
+
+def add_grant_check(check: Callable[["Authorization"], str]) -> None:
+    """Have `check` asked, in the transaction that acts, why an authorization no longer holds; "" when it does."""
+    if check not in grant_checks:
+        grant_checks.append(check)

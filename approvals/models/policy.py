@@ -48,7 +48,9 @@ class TierSettings(models.Model):
     undo_seconds = models.PositiveSmallIntegerField(
         default=10, help_text="How long a decision can be taken back before it takes effect."
     )
-    text_needed = models.BooleanField(default=False, help_text="Whether a sentence is asked for beside the reason code.")
+    text_needed = models.BooleanField(
+        default=False, help_text="Whether a sentence is asked for beside the reason code."
+    )
     text_minimum = models.PositiveSmallIntegerField(default=10, help_text="Characters, where a text is asked for.")
 
     class Meta:
@@ -101,7 +103,9 @@ class Policy(Movable):
             known_states("approvals_policy_known_state", VersionState),
             models.UniqueConstraint(name="approvals_policy_number_once", fields=["workflow", "number"]),
             models.UniqueConstraint(
-                name="approvals_policy_one_published", fields=["workflow"], condition=Q(state=VersionState.PUBLISHED)
+                name="approvals_policy_one_published",
+                fields=["workflow"],
+                condition=Q(state=VersionState.PUBLISHED),
             ),
         ]
 
@@ -159,7 +163,10 @@ class ReasonCode(models.Model):
     code = models.SlugField(max_length=40)
     label = models.CharField(max_length=80)
     suggested_for = ArrayField(
-        models.CharField(max_length=60), default=list, blank=True, help_text="Request reasons for which it is offered first."
+        models.CharField(max_length=60),
+        default=list,
+        blank=True,
+        help_text="Request reasons for which it is offered first.",
     )
     text_needed = models.BooleanField(default=False, help_text="Whether this reason asks for a sentence.")
     position = models.PositiveSmallIntegerField(default=0)

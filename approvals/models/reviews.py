@@ -26,9 +26,7 @@ class ReviewQuerySet(models.QuerySet["Review"]):
 
     def for_queue(self) -> Self:
         """Open full reviews, first due first, with what a row shows."""
-        return (
-            self.open().filter(tier=Tier.FULL_REVIEW).select_related("case", "assignee").order_by("due_at", "pk")
-        )
+        return self.open().filter(tier=Tier.FULL_REVIEW).select_related("case", "assignee").order_by("due_at", "pk")
 
     def leaving(self) -> Self:
         """Fast-track reviews that go out by themselves unless somebody objects, first to leave first."""
@@ -61,7 +59,7 @@ class Review(Movable):
     tier = models.CharField(max_length=12, choices=Tier)
     state = models.CharField(max_length=10, choices=ReviewState, default=ReviewState.OPEN, editable=False)
     stage = models.PositiveSmallIntegerField(default=0, help_text="Index of the stage that votes now.")
-    assignee = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    assignee = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="reviews_assigned")
     content_hash = models.CharField(max_length=64)
     opened_at = models.DateTimeField(db_default=Now())
     due_at = models.DateTimeField()
@@ -110,7 +108,9 @@ class Review(Movable):
                 condition=Q(state__in=["approving", "rejecting"]),
             ),
             models.Index(
-                name="approvals_review_leaves", fields=["objection_ends_at"], condition=Q(state=ReviewState.OPEN)
+                name="approvals_review_leaves",
+                fields=["objection_ends_at"],
+                condition=Q(state=ReviewState.OPEN),
             ),
         ]
 

@@ -56,6 +56,9 @@ class Action(Movable):
     succeeded_at = models.DateTimeField(null=True)
     verified_at = models.DateTimeField(null=True)
 
+    # Set by the worker that claimed it: whether an earlier try may have reached the other side.
+    sent_before = False
+
     objects: ClassVar[ActionQuerySet] = ActionQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:

@@ -22,7 +22,9 @@ class Connection(models.Model):
     slug = models.SlugField(max_length=40)
     name = models.CharField(max_length=80)
     connector = models.SlugField(max_length=30, help_text="The registered protocol, such as stripe.")
-    base_url = models.URLField(max_length=200, blank=True, help_text="Root of its API; empty where it only sends to us.")
+    base_url = models.URLField(
+        max_length=200, blank=True, help_text="Root of its API; empty where it only sends to us."
+    )
     secret = EncryptedField(blank=True, help_text="API key; stored encrypted, never shown again.")
     enabled = models.BooleanField(default=True, help_text="Off: nothing is read from it or sent to it.")
     acting_enabled = models.BooleanField(default=True, help_text="Kill switch for actions: reading goes on.")
@@ -94,7 +96,7 @@ class Call(models.Model):
 
     class Meta:
         ordering = ["-pk"]
-        indexes = [models.Index(name="integrations_call_by_connection", fields=["connection", "-id"])]
+        indexes = [models.Index(name="integrations_call_latest", fields=["connection", "-id"])]
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}: {self.status or 'no answer'}"

@@ -23,9 +23,7 @@ class Customer(models.Model):
 
     class Meta:
         ordering = ["organization", "reference"]
-        constraints = [
-            models.UniqueConstraint(name="integrations_customer_once", fields=["organization", "reference"])
-        ]
+        constraints = [models.UniqueConstraint(name="integrations_customer_once", fields=["organization", "reference"])]
 
     def __str__(self) -> str:
         return self.name or self.reference
@@ -108,7 +106,9 @@ class Payment(models.Model):
         ]
         indexes = [
             models.Index(
-                name="integrations_payment_to_reread", fields=["reread_at"], condition=Q(reread_at__isnull=False)
+                name="integrations_payment_to_reread",
+                fields=["reread_at"],
+                condition=Q(reread_at__isnull=False),
             ),
             models.Index(name="integrations_payment_by_order", fields=["organization", "order"]),
         ]
@@ -156,7 +156,7 @@ class Refund(models.Model):
             models.CheckConstraint(name="integrations_refund_amount_positive", condition=Q(amount_minor__gt=0)),
         ]
         indexes = [
-            models.Index(name="integrations_refund_by_customer", fields=["organization", "customer", "-created_at"])
+            models.Index(name="integrations_refund_customer", fields=["organization", "customer", "-created_at"])
         ]
 
     def __str__(self) -> str:

@@ -61,7 +61,9 @@ class Notice(Movable):
         indexes = [
             models.Index(name="integrations_notice_due", fields=["due_at"], condition=Q(state=NoticeState.DUE)),
             models.Index(
-                name="integrations_notice_unread", fields=["recipient", "-id"], condition=Q(channel="app", read_at=None)
+                name="integrations_notice_unread",
+                fields=["recipient", "-id"],
+                condition=Q(channel="app", read_at=None),
             ),
         ]
 

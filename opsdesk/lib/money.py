@@ -6,12 +6,54 @@ from decimal import Decimal, InvalidOperation
 from opsdesk.lib.errors import DomainError
 
 # ISO 4217 minor-unit exponents of the currencies the desk knows; anything else is refused, never guessed.
-_TWO = """AED AUD BGN BRL CAD CHF CNY COP CZK DKK EGP EUR GBP GEL HKD IDR ILS INR KES MAD MXN MYR NGN NOK NZD
-PEN PHP PKR PLN QAR RON RSD SAR SEK SGD THB TRY TWD UAH USD UYU ZAR""".split()
+_TWO = [
+    "AED",
+    "AUD",
+    "BGN",
+    "BRL",
+    "CAD",
+    "CHF",
+    "CNY",
+    "COP",
+    "CZK",
+    "DKK",
+    "EGP",
+    "EUR",
+    "GBP",
+    "GEL",
+    "HKD",
+    "IDR",
+    "ILS",
+    "INR",
+    "KES",
+    "MAD",
+    "MXN",
+    "MYR",
+    "NGN",
+    "NOK",
+    "NZD",
+    "PEN",
+    "PHP",
+    "PKR",
+    "PLN",
+    "QAR",
+    "RON",
+    "RSD",
+    "SAR",
+    "SEK",
+    "SGD",
+    "THB",
+    "TRY",
+    "TWD",
+    "UAH",
+    "USD",
+    "UYU",
+    "ZAR",
+]
 EXPONENTS: dict[str, int] = {
     **dict.fromkeys(_TWO, 2),
-    **dict.fromkeys("CLP ISK JPY KRW PYG UGX VND XAF XOF XPF".split(), 0),
-    **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3),
+    **dict.fromkeys(["CLP", "ISK", "JPY", "KRW", "PYG", "UGX", "VND", "XAF", "XOF", "XPF"], 0),
+    **dict.fromkeys(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"], 3),
     "CLF": 4,
 }
 SYMBOLS = {"GBP": "£", "EUR": "€", "USD": "$", "JPY": "¥"}

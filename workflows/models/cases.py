@@ -34,7 +34,9 @@ class Event(Movable):
     received_at = models.DateTimeField(db_default=Now())
     state = models.CharField(max_length=12, choices=EventState, default=EventState.RECEIVED, editable=False)
     type = models.CharField(max_length=80, blank=True)
-    reason = models.CharField(max_length=300, blank=True, help_text="Why it was ignored or quarantined, or what it did.")
+    reason = models.CharField(
+        max_length=300, blank=True, help_text="Why it was ignored or quarantined, or what it did."
+    )
     case = models.ForeignKey("Case", on_delete=models.PROTECT, null=True, related_name="events")
     looked_at = models.DateTimeField(null=True)
 
@@ -52,9 +54,7 @@ class Event(Movable):
         ]
         indexes = [
             models.Index(name="workflows_event_to_look_at", fields=["id"], condition=Q(state=EventState.RECEIVED)),
-            models.Index(
-                name="workflows_event_quarantine", fields=["-id"], condition=Q(state=EventState.QUARANTINED)
-            ),
+            models.Index(name="workflows_event_quarantine", fields=["-id"], condition=Q(state=EventState.QUARANTINED)),
         ]
 
     def __str__(self) -> str:
@@ -117,7 +117,9 @@ class Case(Movable):
             models.Index(name="workflows_case_by_target", fields=["organization", "target"]),
             models.Index(name="workflows_case_closed", fields=["organization", "-closed_at"]),
             models.Index(
-                name="workflows_case_open", fields=["organization", "id"], condition=~Q(state__in=sorted(CASE_FINAL))
+                name="workflows_case_open",
+                fields=["organization", "id"],
+                condition=~Q(state__in=sorted(CASE_FINAL)),
             ),
         ]
 

@@ -33,7 +33,9 @@ class RuleSet(Movable):
             known_states("workflows_ruleset_known_state", VersionState),
             models.UniqueConstraint(name="workflows_ruleset_number_once", fields=["workflow", "number"]),
             models.UniqueConstraint(
-                name="workflows_ruleset_one_published", fields=["workflow"], condition=Q(state=VersionState.PUBLISHED)
+                name="workflows_ruleset_one_published",
+                fields=["workflow"],
+                condition=Q(state=VersionState.PUBLISHED),
             ),
         ]
 

@@ -16,14 +16,13 @@ class Workflow(models.Model):
     slug = models.SlugField(max_length=40)
     name = models.CharField(max_length=80)
     enabled = models.BooleanField(
-        default=True, help_text="The workflow's kill switch: off means new events wait and nothing is sent outside."
+        default=True,
+        help_text="The workflow's kill switch: off means new events wait and nothing is sent outside.",
     )
 
     class Meta:
         ordering = ["organization", "name"]
-        constraints = [
-            models.UniqueConstraint(name="workflows_workflow_slug_once", fields=["organization", "slug"])
-        ]
+        constraints = [models.UniqueConstraint(name="workflows_workflow_slug_once", fields=["organization", "slug"])]
 
     def __str__(self) -> str:
         return self.name

@@ -1,0 +1,64 @@
+"""Counting business time: only the minutes in which the organization works, in its own zone."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from accounts.models import Organization
+from approvals.models import BusinessCalendar
+
+# A calendar that never opens would be searched for ever.
+_MOST_DAYS = 3_660
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """Working hours as plain values: zone, weekdays (0 is Monday), wall times, holidays."""
+
+    zone: ZoneInfo
+    weekdays: frozenset[int]
+    opens_at: time
+    closes_at: time
+    holidays: frozenset[date]
+
+    def span_of(self, day: date) -> tuple[datetime, datetime] | None:
+        """Opening and closing instant of a local day, or None when nobody works; right over changes of the clock."""
+        if day.weekday() not in self.weekdays or day in self.holidays:
+            return None
+        closing_day = day + timedelta(days=1) if self.closes_at == time(0) else day
+        opens = datetime.combine(day, self.opens_at, self.zone).astimezone(ZoneInfo("UTC"))
+        closes = datetime.combine(closing_day, self.closes_at, self.zone).astimezone(ZoneInfo("UTC"))
+        return opens, closes
+
+    def add(self, start: datetime, span: timedelta) -> datetime:
+        """The instant (UTC) at which `span` of business time after `start` has passed.
+
+        Raises ValueError when the calendar has no working time within ten years.
+        """
+        left = span
+        day = start.astimezone(self.zone).date()
+        for _ in range(_MOST_DAYS):
+            hours = self.span_of(day)
+            if hours is not None:
+                opens, closes = max(hours[0], start), hours[1]
+                if opens < closes:
+                    if closes - opens >= left:
+                        return opens + left
+                    left -= closes - opens
+            day += timedelta(days=1)
+        raise ValueError("The calendar has no working time: give it working days and hours.")
+
+
+def hours_of(organization: Organization) -> Hours:
+    """The organization's hours; without a calendar every minute counts."""
+    calendar = BusinessCalendar.objects.filter(organization=organization).first()
+    zone = ZoneInfo(organization.time_zone)
+    if calendar is None:
+        return Hours(zone, frozenset(range(7)), time(0), time(0), frozenset())
+    return Hours(
+        zone,
+        frozenset(calendar.weekdays),
+        calendar.opens_at,
+        calendar.closes_at,
+        frozenset(calendar.holidays),
+    )

@@ -1,0 +1,100 @@
+"""Opening reviews: who is asked, until when, and who is told."""
+
+from datetime import timedelta
+
+from django.urls import reverse
+
+from accounts.models import Organization
+from approvals import voters
+from approvals.calendar import hours_of
+from approvals.models import Review, TierSettings
+from auditlog.services import Actor, record
+from integrations import notices
+from opsdesk.lib import clock
+from workflows.errors import StepFailed
+from workflows.models import Case, Decision, Run
+from workflows.states import FailureKind, Tier
+
+
+def open_review(case: Case, run: Run, decision: Decision, *, actor: Actor) -> Review:
+    """Ask people about a decided case, inside the transaction of its run. Raises StepFailed when nobody is configured."""
+    tier = Tier(decision.tier)
+    settings = TierSettings.objects.filter(organization_id=case.organization_id, tier=tier).first()
+    if settings is None or not settings.stages.exists():
+        raise StepFailed(
+            FailureKind.DATA,
+            f"The tier {tier.label} has no stage: name a team for it in the admin, then try again.",
+        )
+    organization = Organization.objects.get(pk=case.organization_id)
+    hours = hours_of(organization)
+    review = Review.objects.create(
+        organization_id=case.organization_id,
+        case=case,
+        run=run,
+        decision=decision,
+        settings=settings,
+        tier=tier,
+        content_hash=decision.content_hash,
+        due_at=hours.add(clock.now(), timedelta(minutes=settings.due_minutes)),
+    )
+    assign(review)
+    record(
+        "approvals.review.opened",
+        actor=actor,
+        organization_id=case.organization_id,
+        subject=("review", review.pk),
+        case_id=case.pk,
+        after={
+            "tier": tier,
+            "due_at": review.due_at.isoformat(),
+            "assignee": str(review.assignee or "nobody"),
+        },
+        reason=decision.sentence,
+    )
+    if tier == Tier.FAST_TRACK:
+        tell_of_departure(review, case)
+    return review
+
+
+def assign(review: Review) -> None:
+    """Give the review's present stage to the least busy person who may vote; nobody means blocked and escalated."""
+    stages = voters.stages_of(review)
+    people = voters.eligible(review, stages[review.stage])
+    review.assignee = people[0] if people else None
+    review.blocked_reason = "" if people else f"Nobody in {stages[review.stage].team} may vote on this case."
+    review.escalated_at = None if people else clock.now()
+    review.save(update_fields=["assignee", "blocked_reason", "escalated_at"])
+    if not people:
+        record(
+            "approvals.review.blocked",
+            actor=Actor.desk("approvals"),
+            organization_id=review.organization_id,
+            subject=("review", review.pk),
+            case_id=review.case_id,
+            reason=review.blocked_reason,
+        )
+
+
+def tell_of_departure(review: Review, case: Case) -> None:
+    """Tell the fast-track team; the objection clock starts only when a notice is known to have arrived."""
+    stage = voters.stages_of(review)[0]
+    minutes = review.settings.objection_minutes
+    notices.tell(
+        voters.eligible(review, stage),
+        case=case,
+        topic=f"leaving:{review.pk}",
+        subject=f"{case.amount} to {case.who} leaves in {minutes} min unless you object",
+        body=f"{case}, {case.who}: {case.amount}.\n{review.decision.sentence}\n"
+        f"It is refunded {minutes} business minutes after this notice arrived, unless somebody objects.",
+        path=reverse("approvals:case", args=[case.pk]),
+    )
+
+
+def waiting_words(review: Review) -> str:
+    """Why the run waits, for whom: read by people."""
+    if review.blocked_reason:
+        return review.blocked_reason
+    whom = str(review.assignee) if review.assignee else "nobody"
+    if review.tier == Tier.FAST_TRACK:
+        return f"Leaves unless somebody objects; {whom} was told."
+    return f"Waits for {whom} to decide."

@@ -1,0 +1,233 @@
+"""Deciding: every click, timer and API call goes through these functions, and the database lets one of them win."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db import transaction
+
+from accounts.models import User
+from approvals import opening, voters
+from approvals.errors import (
+    AlreadyDecided,
+    ContentChanged,
+    NothingToRefund,
+    RationaleMissing,
+    SelfApproval,
+    TooLate,
+)
+from approvals.models import ReasonCode, Review, Stage, TierSettings, Vote
+from approvals.states import REVIEW_FINAL, ReviewState, Verdict
+from auditlog.services import Actor, record
+from opsdesk.lib import clock
+from workflows import cases
+from workflows.models import Case
+from workflows.states import Tier
+
+
+@dataclass(frozen=True, slots=True)
+class Rationale:
+    """Why somebody decided: a managed reason code, and a sentence where the tier or the code asks for one."""
+
+    code: ReasonCode
+    text: str = ""
+
+
+def locked_review(review_id: int) -> tuple[Case, Review]:
+    """Case and review under their row locks, in the order in which everybody takes them."""
+    case_id = Review.objects.values_list("case_id", flat=True).get(pk=review_id)
+    case = cases.locked(case_id)
+    review = Review.objects.locked().select_related("settings", "decision", "run", "decided_by").get(pk=review_id)
+    review.case = case
+    return case, review
+
+
+@transaction.atomic
+def decide(review_id: int, *, voter: User, verdict: Verdict, rationale: Rationale, seen: str) -> Review:
+    """Cast one vote; a rejection or the last vote decides, and takes effect after the undo window.
+
+    `seen` is the content hash of what the person looked at. Raises AlreadyDecided, ContentChanged, SelfApproval,
+    NotAVoter, VotedBefore, RationaleMissing, NothingToRefund.
+    """
+    case, review = locked_review(review_id)
+    refuse_if_decided(review)
+    stages = voters.stages_of(review)
+    stage = stages[review.stage]
+    voters.check_voter(review, stage, voter)
+    if seen != review.content_hash or review.content_hash != case.content_hash(review.run.facts):
+        raise ContentChanged
+    _check_rationale(review, verdict, rationale)
+    if verdict == Verdict.APPROVE and not case.target:
+        raise NothingToRefund
+    vote = Vote.objects.create(
+        review=review,
+        stage=review.stage,
+        voter=voter,
+        person_key=voters.person_key(voter),
+        verdict=verdict,
+        reason_code=rationale.code,
+        text=rationale.text,
+        content_hash=review.content_hash,
+    )
+    record(
+        f"approvals.review.voted_{verdict}",
+        actor=Actor.person(voter),
+        organization_id=review.organization_id,
+        subject=("review", review.pk),
+        case_id=case.pk,
+        after={
+            "stage": review.stage,
+            "code": rationale.code.code,
+            "amount": case.amount_minor,
+            "hash": vote.content_hash,
+        },
+        reason=f"{rationale.code.label}. {rationale.text}".strip(),
+    )
+    _after_vote(review, stages, voter, verdict)
+    return review
+
+
+def refuse_if_decided(review: Review) -> None:
+    """Raise AlreadyDecided with who and when."""
+    if review.state == ReviewState.OPEN:
+        return
+    who = f" by {review.decided_by}" if review.decided_by else ""
+    when = f", {review.closed_at or review.settles_at:%H:%M} UTC" if review.closed_at or review.settles_at else ""
+    raise AlreadyDecided(f"{review.get_state_display()}{who}{when}.")
+
+
+def _check_rationale(review: Review, verdict: Verdict, rationale: Rationale) -> None:
+    code, settings = rationale.code, review.settings
+    if code.organization_id != review.organization_id or code.verdict != verdict or not code.enabled:
+        raise RationaleMissing("Choose a reason from the list.")
+    if (settings.text_needed or code.text_needed) and len(rationale.text.strip()) < settings.text_minimum:
+        raise RationaleMissing(f"Say why in a sentence of at least {settings.text_minimum} characters.")
+
+
+def _after_vote(review: Review, stages: list[Stage], voter: User, verdict: Verdict) -> None:
+    settles_at = clock.now() + timedelta(seconds=review.settings.undo_seconds)
+    if verdict == Verdict.REJECT:
+        review.move_to(ReviewState.REJECTING, settles_at=settles_at, decided_by=voter)
+        return
+    votes = review.votes.filter(stage=review.stage, verdict=Verdict.APPROVE, withdrawn_at=None).count()
+    if votes < stages[review.stage].votes:
+        opening.assign(review)
+    elif review.stage + 1 < len(stages):
+        review.stage += 1
+        review.save(update_fields=["stage"])
+        opening.assign(review)
+    else:
+        review.move_to(ReviewState.APPROVING, settles_at=settles_at, decided_by=voter, objection_ends_at=None)
+
+
+@transaction.atomic
+def take_back(review_id: int, *, voter: User) -> Review:
+    """Withdraw one's own vote while the undo window is open. Raises TooLate, AlreadyDecided."""
+    case, review = locked_review(review_id)
+    vote = review.votes.filter(person_key=voters.person_key(voter), withdrawn_at=None).first()
+    if vote is None or review.state not in (ReviewState.APPROVING, ReviewState.REJECTING):
+        raise TooLate
+    if review.settles_at is None or review.settles_at <= clock.now():
+        raise TooLate
+    Vote.objects.filter(pk=vote.pk).update(withdrawn_at=clock.now())
+    review.move_to(ReviewState.OPEN, settles_at=None, decided_by=None)
+    if review.tier == Tier.FAST_TRACK:
+        # Its clock was stopped by the vote; a second thought deserves people.
+        to_full_review(review)
+    record(
+        "approvals.review.taken_back",
+        actor=Actor.person(voter),
+        organization_id=review.organization_id,
+        subject=("review", review.pk),
+        case_id=case.pk,
+        before={"verdict": vote.verdict},
+        reason="Taken back within the undo window.",
+    )
+    return review
+
+
+@transaction.atomic
+def object_to(review_id: int, *, by: User, text: str) -> Review:
+    """Stop a case that would leave by itself: from now on people decide it. Raises AlreadyDecided, SelfApproval …"""
+    case, review = locked_review(review_id)
+    refuse_if_decided(review)
+    if review.tier != Tier.FAST_TRACK:
+        raise AlreadyDecided("Somebody has already objected: it waits for a full review.")
+    if not voters.holds_right(by, review.organization_id):
+        raise SelfApproval("Your role does not allow you to object.")
+    to_full_review(review)
+    record(
+        "approvals.review.objected",
+        actor=Actor.person(by),
+        organization_id=review.organization_id,
+        subject=("review", review.pk),
+        case_id=case.pk,
+        before={"tier": Tier.FAST_TRACK},
+        after={"tier": Tier.FULL_REVIEW},
+        reason=text.strip() or "Objected without a comment.",
+    )
+    return review
+
+
+def to_full_review(review: Review) -> None:
+    """Ask the full-review stages instead of the objection window; the caller holds the locks."""
+    settings = TierSettings.objects.get(organization_id=review.organization_id, tier=Tier.FULL_REVIEW)
+    review.tier, review.settings, review.stage, review.objection_ends_at = Tier.FULL_REVIEW, settings, 0, None
+    review.save(update_fields=["tier", "settings", "stage", "objection_ends_at"])
+    opening.assign(review)
+    words = opening.waiting_words(review)[:200]
+    type(review.run).objects.filter(pk=review.run_id).update(reason=words)
+    Case.objects.filter(pk=review.case_id).update(standing=words)
+
+
+@transaction.atomic
+def reassign(review_id: int, *, to: User, by: User) -> Review:
+    """Give an open review to somebody else who may vote on it. Raises NotAVoter and the like."""
+    case, review = locked_review(review_id)
+    refuse_if_decided(review)
+    voters.check_voter(review, voters.stages_of(review)[review.stage], to)
+    before = str(review.assignee or "nobody")
+    review.assignee = to
+    review.save(update_fields=["assignee"])
+    record(
+        "approvals.review.reassigned",
+        actor=Actor.person(by),
+        organization_id=review.organization_id,
+        subject=("review", review.pk),
+        case_id=case.pk,
+        before={"assignee": before},
+        after={"assignee": str(to)},
+        reason=f"{by} gave it to {to}.",
+    )
+    return review
+
+
+@transaction.atomic
+def escalate(review_id: int, *, by: User, text: str) -> Review:
+    """Put an open review before the managers. Raises AlreadyDecided."""
+    case, review = locked_review(review_id)
+    refuse_if_decided(review)
+    review.escalated_at = review.escalated_at or clock.now()
+    review.save(update_fields=["escalated_at"])
+    record(
+        "approvals.review.escalated",
+        actor=Actor.person(by),
+        organization_id=review.organization_id,
+        subject=("review", review.pk),
+        case_id=case.pk,
+        reason=text.strip() or "Escalated without a comment.",
+    )
+    return review
+
+
+def void_open(case: Case, reason: str) -> None:
+    """Close every review of a case whose content changed or which was withdrawn; the caller holds the case's lock."""
+    for review in Review.objects.locked().filter(case=case).exclude(state__in=REVIEW_FINAL):
+        review.move_to(ReviewState.VOID, closed_at=clock.now(), objection_ends_at=None, settles_at=None)
+        record(
+            "approvals.review.voided",
+            actor=Actor.desk("approvals"),
+            organization_id=case.organization_id,
+            subject=("review", review.pk),
+            case_id=case.pk,
+            reason=reason,
+        )

@@ -1,0 +1,182 @@
+"""What time does to reviews: votes take effect, objection windows start and end. Nothing else is decided by a clock."""
+
+from datetime import timedelta
+
+import structlog
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+from django.db.models.functions import Now
+
+from accounts.models import Organization
+from approvals import services, voters
+from approvals.calendar import hours_of
+from approvals.grants import Source, grant
+from approvals.models import Review, Vote
+from approvals.states import ReviewState
+from auditlog.services import Actor, record
+from integrations.models import Notice
+from integrations.states import NoticeState
+from opsdesk.lib import clock
+from opsdesk.lib.states import Overtaken
+from workflows.engine import repairing
+from workflows.models import Case
+from workflows.states import Tier
+
+log = structlog.get_logger(__name__)
+_TIMER = Actor.timer("review timer")
+# Without any delivery for this long the notice counts as not arrived, and people decide.
+_LONGEST_DELIVERY = timedelta(minutes=30)
+
+
+def settle_due(limit: int = 50) -> int:
+    """Carry out everything that is due; returns how many reviews were moved."""
+    moved = 0
+    for review_id in _due(state__in=[ReviewState.APPROVING, ReviewState.REJECTING], settles_at__lte=Now())[:limit]:
+        moved += settle(review_id)
+    for review_id in _due(state=ReviewState.OPEN, objection_ends_at__lte=Now())[:limit]:
+        moved += leave(review_id)
+    return moved + _start_windows(limit)
+
+
+def _due(**conditions: object) -> list[int]:
+    return list(Review.objects.filter(**conditions).order_by("pk").values_list("pk", flat=True))
+
+
+@transaction.atomic
+def settle(review_id: int) -> int:
+    """Let a decision take effect once it can no longer be taken back; 1 when it did, 0 when somebody was first."""
+    case, review = services.locked_review(review_id)
+    if review.state not in (ReviewState.APPROVING, ReviewState.REJECTING):
+        return 0
+    if review.settles_at is None or review.settles_at > clock.now():
+        return 0
+    if review.state == ReviewState.REJECTING:
+        review.move_to(ReviewState.REJECTED, closed_at=clock.now())
+        _tell(review, case, "rejected", f"{review.decided_by} rejected it.")
+    else:
+        lost = [
+            vote.voter for vote in _standing_votes(review) if not voters.holds_right(vote.voter, case.organization_id)
+        ]
+        if lost or review.content_hash != case.content_hash(review.run.facts):
+            _ask_again(
+                review,
+                case,
+                f"{lost[0]} may no longer decide." if lost else "The content changed after the vote.",
+            )
+            return 1
+        review.move_to(ReviewState.APPROVED, closed_at=clock.now())
+        people = voters.names([vote.voter for vote in _standing_votes(review)])
+        _authorize(review, case, Source.PEOPLE, people)
+        _tell(review, case, "approved", f"Approved by {people}.")
+    repairing.resume(review.run_id)
+    return 1
+
+
+def _standing_votes(review: Review) -> list[Vote]:
+    return list(review.votes.filter(verdict="approve", withdrawn_at=None).select_related("voter"))
+
+
+def _ask_again(review: Review, case: Case, reason: str) -> None:
+    """Votes that no longer count do not carry a refund: the review closes and the run decides anew."""
+    review.move_to(ReviewState.VOID, closed_at=clock.now(), settles_at=None)
+    _tell(review, case, "voided", reason)
+    repairing.resume(review.run_id)
+
+
+@transaction.atomic
+def leave(review_id: int) -> int:
+    """Authorize a fast-track case whose window has ended; an objection that committed first always wins."""
+    case, review = services.locked_review(review_id)
+    if review.state != ReviewState.OPEN or review.tier != Tier.FAST_TRACK:
+        return 0
+    if review.objection_ends_at is None or review.objection_ends_at > clock.now():
+        return 0
+    if review.content_hash != case.content_hash(review.run.facts) or not case.target:
+        services.to_full_review(review)
+        _tell(review, case, "window_failed", "The content changed, or no payment is named: people decide it.")
+        return 1
+    try:
+        review.move_to(ReviewState.APPROVED, closed_at=clock.now())
+    except Overtaken:
+        return 0
+    _authorize(review, case, Source.OBJECTION_WINDOW, "nobody objected within the window")
+    _tell(review, case, "approved", "Nobody objected within the window.")
+    repairing.resume(review.run_id)
+    return 1
+
+
+def _authorize(review: Review, case: Case, source: Source, words: str) -> None:
+    authorization = grant(case, review.run, review.decision, source=source, granted_by=words)
+    authorization.save()
+    record(
+        "approvals.authorization.granted",
+        actor=_TIMER,
+        organization_id=case.organization_id,
+        subject=("authorization", authorization.pk),
+        case_id=case.pk,
+        after={"amount": authorization.amount_minor, "currency": authorization.currency, "source": source},
+        reason=f"{words}. {review.decision.sentence}"[:500],
+    )
+
+
+def _tell(review: Review, case: Case, verb: str, reason: str) -> None:
+    record(
+        f"approvals.review.{verb}",
+        actor=_TIMER,
+        organization_id=case.organization_id,
+        subject=("review", review.pk),
+        case_id=case.pk,
+        after={"state": review.state, "tier": review.tier},
+        reason=reason,
+    )
+
+
+def _start_windows(limit: int) -> int:
+    """Start objection clocks whose notice arrived; give up on notices that did not."""
+    topic_notices = Notice.objects.filter(case_id=OuterRef("case_id"), topic__startswith="leaving:", channel="mail")
+    waiting = Review.objects.filter(state=ReviewState.OPEN, tier=Tier.FAST_TRACK, objection_ends_at=None).order_by("pk")
+    arrived = waiting.filter(Exists(topic_notices.filter(state=NoticeState.DELIVERED)))
+    lost = waiting.filter(~Exists(topic_notices.exclude(state=NoticeState.FAILED))) | waiting.filter(
+        opened_at__lt=Now() - _LONGEST_DELIVERY
+    )
+    moved = 0
+    for review_id in arrived.values_list("pk", flat=True)[:limit]:
+        moved += _start_window(review_id)
+    for review_id in lost.values_list("pk", flat=True)[:limit]:
+        moved += _give_up_window(review_id)
+    return moved
+
+
+@transaction.atomic
+def _start_window(review_id: int) -> int:
+    case, review = services.locked_review(review_id)
+    if review.state != ReviewState.OPEN or review.tier != Tier.FAST_TRACK or review.objection_ends_at is not None:
+        return 0
+    delivered = (
+        Notice.objects.filter(topic=f"leaving:{review.pk}", channel="mail", state=NoticeState.DELIVERED)
+        .order_by("delivered_at")
+        .values_list("delivered_at", flat=True)
+        .first()
+    )
+    if delivered is None:
+        return 0
+    window = timedelta(minutes=review.settings.objection_minutes)
+    review.objection_ends_at = hours_of(Organization.objects.get(pk=case.organization_id)).add(delivered, window)
+    review.save(update_fields=["objection_ends_at"])
+    _tell(
+        review,
+        case,
+        "window_started",
+        f"The notice arrived; it leaves at {review.objection_ends_at:%Y-%m-%d %H:%M} UTC.",
+    )
+    return 1
+
+
+@transaction.atomic
+def _give_up_window(review_id: int) -> int:
+    case, review = services.locked_review(review_id)
+    if review.state != ReviewState.OPEN or review.tier != Tier.FAST_TRACK or review.objection_ends_at is not None:
+        return 0
+    services.to_full_review(review)
+    _tell(review, case, "window_failed", "No notice reached anybody, so people decide it.")
+    return 1

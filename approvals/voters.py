@@ -1,0 +1,81 @@
+"""Who may vote on what. Nobody votes on what they asked for, would get, or changed; one person has one vote."""
+
+from collections.abc import Iterable
+
+from django.db.models import Count, Q
+
+from accounts.models import Membership, User
+from accounts.roles import GRANTS, Permission
+from approvals.errors import NotAVoter, SelfApproval, VotedBefore
+from approvals.models import Review, Stage, Vote
+from approvals.states import ReviewState
+from workflows.models import Correction
+
+_DECIDING_ROLES = [role for role, granted in GRANTS.items() if Permission.DECIDE in granted]
+
+
+def person_key(user: User) -> str:
+    """The human being behind an account."""
+    return f"person-{user.person_id}" if user.person_id else f"account-{user.pk}"
+
+
+def stages_of(review: Review) -> list[Stage]:
+    """The review's stages in order."""
+    return list(Stage.objects.filter(tier_id=review.settings_id).select_related("team").order_by("position"))
+
+
+def involved_in(review: Review) -> set[str]:
+    """Keys of the people who asked for the case or changed its content."""
+    case = review.case
+    people = {person_key(correction.user) for correction in Correction.objects.filter(case=case).select_related("user")}
+    if case.requested_by_user is not None:
+        people.add(person_key(case.requested_by_user))
+    # A customer with an account of the desk is the beneficiary.
+    people |= {
+        person_key(user) for user in User.objects.filter(username__iexact=case.party) if case.party and user.is_active
+    }
+    return people
+
+
+def holds_right(user: User, organization_id: int) -> bool:
+    """Whether the person may decide in this organization now; asked afresh each time."""
+    return (
+        Membership.objects.active()
+        .filter(  # type: ignore[attr-defined]
+            user_id=user.pk, organization_id=organization_id, role__in=_DECIDING_ROLES
+        )
+        .exists()
+    )
+
+
+def check_voter(review: Review, stage: Stage, user: User) -> None:
+    """Raise SelfApproval, NotAVoter or VotedBefore unless the person may vote in this stage now."""
+    if person_key(user) in involved_in(review):
+        raise SelfApproval
+    if not holds_right(user, review.organization_id) or not stage.team.members.filter(pk=user.pk).exists():
+        raise NotAVoter(f"Only {stage.team} decides this, and you are not in it.")
+    if Vote.objects.filter(review=review, person_key=person_key(user), withdrawn_at=None).exists():
+        raise VotedBefore
+
+
+def eligible(review: Review, stage: Stage) -> list[User]:
+    """Everybody who could vote in the stage, the least busy first."""
+    barred = involved_in(review)
+    open_now = Q(reviews_assigned__state=ReviewState.OPEN)
+    members = (
+        stage.team.members.filter(
+            is_active=True,
+            memberships__organization_id=review.organization_id,
+            memberships__ended_at=None,
+            memberships__role__in=_DECIDING_ROLES,
+        )
+        .annotate(busy=Count("reviews_assigned", filter=open_now, distinct=True))
+        .order_by("busy", "pk")
+    )
+    return [user for user in members if person_key(user) not in barred]
+
+
+def names(users: Iterable[User]) -> str:
+    """People in a sentence."""
+    listed = [str(user) for user in users]
+    return ", ".join(listed[:-1]) + (" or " if len(listed) > 1 else "") + listed[-1] if listed else "nobody"

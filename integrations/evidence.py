@@ -1,0 +1,153 @@
+"""Collecting evidence for many cases at once: one query a table, one gateway call a payment."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import F, Q, Sum
+
+from integrations.errors import CallFailed
+from integrations.facts import Evidence
+from integrations.gateways import PaymentSeen, Receipt, gateway_of
+from integrations.models import Call, Connection, Customer, Order, OrderLine, Payment, Refund
+from opsdesk.lib import clock
+from workflows.errors import StepFailed
+from workflows.models import Case
+from workflows.states import CASE_FINAL, CaseState, FailureKind
+
+# Calls of one batch go out side by side, so that one slow answer does not hold up the others.
+CALLS_AT_ONCE = 8
+_HISTORY = timedelta(days=90)
+
+Answer = tuple[PaymentSeen | None, list[Receipt], str] | StepFailed
+
+
+def collect(cases: Sequence[Case]) -> dict[int, Evidence]:
+    """What the mirrors know about each case, by case id; the gateway's part is added by `ask_gateway`."""
+    now = clock.now()
+    found = {case.pk: Evidence(case, now) for case in cases}
+    organization_ids = {case.organization_id for case in cases}
+    parties = {case.party for case in cases if case.party}
+    customers = {
+        (row.organization_id, row.reference): row
+        for row in Customer.objects.filter(organization_id__in=organization_ids, reference__in=parties)
+    }
+    numbers = {str(case.data.get("order")) for case in cases if case.data.get("order")}
+    orders = {
+        (row.organization_id, row.number): row
+        for row in Order.objects.filter(organization_id__in=organization_ids, number__in=numbers)
+    }
+    for evidence in found.values():
+        case = evidence.case
+        evidence.customer = customers.get((case.organization_id, case.party)) if case.party else None
+        evidence.order = orders.get((case.organization_id, str(case.data.get("order"))))
+    _add_mirrors(found)
+    _add_history(found, organization_ids, parties)
+    _add_repeats(found)
+    return found
+
+
+def _add_mirrors(found: Mapping[int, Evidence]) -> None:
+    targets = {evidence.case.target for evidence in found.values() if evidence.case.target}
+    payments = {(row.organization_id, row.reference): row for row in Payment.objects.filter(reference__in=targets)}
+    for evidence in found.values():
+        evidence.mirror = payments.get((evidence.case.organization_id, evidence.case.target))
+
+
+def _add_history(found: Mapping[int, Evidence], organization_ids: set[int], parties: set[str]) -> None:
+    skus = {sku for evidence in found.values() for sku in _skus(evidence.case)}
+    bought = (
+        OrderLine.objects.filter(
+            order__organization_id__in=organization_ids,
+            order__customer__in=parties,
+            sku__in=skus,
+            quantity__gt=0,
+        )
+        .values_list("order__organization_id", "order__customer", "sku", "order__placed_at")
+        .annotate(units=Sum("quantity"))
+    )
+    purchases: dict[tuple[int, str], list[tuple[str, Any, int]]] = {}
+    for organization_id, customer, sku, placed_at, units in bought:
+        purchases.setdefault((organization_id, customer), []).append((sku, placed_at, units))
+    refunds: dict[tuple[int, str], list[tuple[Any, int, str]]] = {}
+    moments = [evidence.case.requested_at or evidence.at for evidence in found.values()]
+    rows = Refund.objects.filter(
+        organization_id__in=organization_ids, customer__in=parties, created_at__gte=min(moments) - _HISTORY
+    ).exclude(status=Refund.Status.FAILED)
+    for refund in rows:
+        place = (refund.organization_id, refund.customer)
+        refunds.setdefault(place, []).append((refund.created_at, refund.amount_minor, refund.currency))
+    for evidence in found.values():
+        place = (evidence.case.organization_id, evidence.case.party)
+        moment = evidence.case.requested_at or evidence.at
+        for sku, placed_at, units in purchases.get(place, []):
+            if placed_at <= moment:
+                evidence.bought[sku] += units
+        evidence.refunds = refunds.get(place, [])
+
+
+def _skus(case: Case) -> list[str]:
+    lines = case.data.get("lines")
+    return (
+        [str(line.get("sku", ""))[:40] for line in lines if isinstance(line, Mapping)]
+        if isinstance(lines, list)
+        else []
+    )
+
+
+def _add_repeats(found: Mapping[int, Evidence]) -> None:
+    """Other open cases about the same payment, and units this customer has asked back in earlier cases."""
+    parties = {evidence.case.party for evidence in found.values() if evidence.case.party}
+    targets = {evidence.case.target for evidence in found.values() if evidence.case.target}
+    others = list(
+        Case.objects.filter(Q(party__in=parties) | Q(target__in=targets))
+        .exclude(state__in=[CaseState.REJECTED, CaseState.CANCELED])
+        .annotate(at=F("requested_at"))
+        .only("organization_id", "party", "target", "state", "data", "requested_at")
+    )
+    for evidence in found.values():
+        case = evidence.case
+        for other in others:
+            if other.pk == case.pk or other.organization_id != case.organization_id:
+                continue
+            if case.target and other.target == case.target and other.state not in CASE_FINAL:
+                evidence.repeats += 1
+            earlier = case.requested_at and other.requested_at and other.requested_at < case.requested_at
+            if case.party and other.party == case.party and earlier:
+                for line in other.data.get("lines") or []:
+                    if isinstance(line, Mapping) and isinstance(line.get("quantity"), int):
+                        evidence.returned[str(line.get("sku", ""))[:40]] += line["quantity"]
+
+
+def ask_gateway(found: Mapping[int, Evidence], connections: Mapping[int, Connection]) -> dict[int, Answer]:
+    """Ask each case's gateway for its payment, several at once; `connections` is by case id. The calls are logged."""
+    jobs = [(case_id, connections[case_id]) for case_id, evidence in found.items() if evidence.case.target]
+    calls: list[Call] = []
+
+    def ask(job: tuple[int, Connection]) -> tuple[int, Answer]:
+        case_id, connection = job
+        gateway = gateway_of(connection)
+        try:
+            return case_id, _payment(gateway, found[case_id])
+        except CallFailed as failed:
+            if failed.kind == FailureKind.DATA:
+                return case_id, (None, [], f"The gateway does not show this payment: {failed.message}")
+            return case_id, StepFailed(
+                failed.kind, failed.message, retry_after=failed.retry_after, connection=connection.slug
+            )
+        finally:
+            calls.extend(gateway.calls)
+
+    with ThreadPoolExecutor(max_workers=CALLS_AT_ONCE) as pool:
+        answers = dict(pool.map(ask, jobs))
+    Call.objects.bulk_create(calls)
+    return answers
+
+
+def _payment(gateway: Any, evidence: Evidence) -> Answer:
+    seen = gateway.payment(evidence.case.target)
+    mirror = evidence.mirror
+    # Money that went back past the desk has to be known before anything is reserved.
+    differs = seen.refunded.minor != (mirror.refunded_minor if mirror else 0)
+    return seen, list(gateway.refunds_of(evidence.case.target)) if differs else [], ""

@@ -1,0 +1,200 @@
+"""Keeping the copies of payments and refunds true, whatever order news arrives in."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import structlog
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from auditlog.services import Actor, record
+from integrations.errors import CallFailed
+from integrations.evidence import CALLS_AT_ONCE
+from integrations.gateways import PaymentSeen, Receipt, gateway_of
+from integrations.models import Action, Call, Connection, Payment, Refund
+from integrations.states import ActionState
+from opsdesk.lib import clock
+from workflows import cases
+from workflows.engine import failing
+from workflows.errors import StepFailed
+from workflows.models import Run
+from workflows.states import CaseState, FailureKind, RunState
+
+log = structlog.get_logger(__name__)
+_REREAD_PAUSE = timedelta(seconds=30)
+
+
+def take_payment(connection: Connection, seen: PaymentSeen) -> Payment:
+    """Bring the copy of a payment up to date and return it under its row lock."""
+    values = {
+        "captured_minor": seen.captured.minor,
+        "currency": seen.captured.currency,
+        "read_at": clock.now(),
+    }
+    Payment.objects.bulk_create(
+        [
+            Payment(
+                organization_id=connection.organization_id,
+                connection=connection,
+                reference=seen.reference,
+                order=seen.order,
+                customer=seen.customer,
+                **values,
+            )
+        ],
+        ignore_conflicts=True,
+    )
+    payment = Payment.objects.select_for_update(of=("self",)).get(connection=connection, reference=seen.reference)
+    for name, value in values.items():
+        setattr(payment, name, value)
+    payment.overbooked = payment.reserved_minor + payment.refunded_minor > payment.captured_minor
+    payment.save(update_fields=[*values, "overbooked"])
+    return payment
+
+
+def take_refund(payment: Payment, receipt: Receipt) -> Refund:
+    """Count a refund of the gateway exactly once, ours or not; the caller holds the payment's row lock.
+
+    A refund of ours turns its reservation into refunded money; one that failed gives the money back to the payment.
+    """
+    row = Refund.objects.filter(payment=payment, reference=receipt.reference).first()
+    counted = row.amount_minor if row is not None and row.status != Refund.Status.FAILED else 0
+    counts = receipt.amount.minor if receipt.status != Refund.Status.FAILED else 0
+    ours = Action.objects.filter(key=receipt.key).first() if receipt.key else None
+    released = ours.amount_minor if ours is not None and ours.holds_reservation else 0
+    if row is None:
+        row = Refund.objects.create(
+            organization_id=payment.organization_id,
+            payment=payment,
+            reference=receipt.reference,
+            customer=payment.customer,
+            amount_minor=receipt.amount.minor,
+            currency=receipt.amount.currency,
+            status=receipt.status,
+            # What a customer got back counts from the day it was asked for, as the shop's records do.
+            created_at=(ours.case.requested_at if ours else None) or receipt.created_at,
+        )
+        if ours is None:
+            _tell_of_foreign(payment, row)
+    elif row.status != receipt.status or row.amount_minor != receipt.amount.minor:
+        row.status, row.amount_minor = receipt.status, receipt.amount.minor
+        row.save(update_fields=["status", "amount_minor"])
+    if released:
+        Action.objects.filter(key=receipt.key).update(holds_reservation=False)
+    if released or counts != counted:
+        payment.reserved_minor -= released
+        payment.refunded_minor += counts - counted
+        payment.overbooked = payment.reserved_minor + payment.refunded_minor > payment.captured_minor
+        payment.save(update_fields=["reserved_minor", "refunded_minor", "overbooked"])
+    return row
+
+
+def _tell_of_foreign(payment: Payment, refund: Refund) -> None:
+    record(
+        "integrations.payment.refunded_elsewhere",
+        actor=Actor.outside(payment.connection.slug),
+        organization_id=payment.organization_id,
+        subject=("payment", payment.pk),
+        after={"refund": refund.reference, "amount": refund.amount_minor, "currency": refund.currency},
+        reason="The gateway shows a refund that the desk did not make.",
+    )
+
+
+def reserve(payment_id: int, amount_minor: int) -> bool:
+    """Hold money of a payment for an intent: one guarded UPDATE, so that two intents never get the same penny."""
+    free = Payment.objects.filter(
+        pk=payment_id,
+        overbooked=False,
+        captured_minor__gte=F("reserved_minor") + F("refunded_minor") + amount_minor,
+    )
+    return free.update(reserved_minor=F("reserved_minor") + amount_minor) == 1
+
+
+def release(action: Action) -> None:
+    """Give back what an action held, because it certainly had no effect; the caller holds the payment's row lock."""
+    if not action.holds_reservation:
+        return
+    action.holds_reservation = False
+    Payment.objects.filter(pk=action.payment_id).update(reserved_minor=F("reserved_minor") - action.amount_minor)
+
+
+def reread_due(limit: int = 20) -> int:
+    """Ask gateways again about payments of which news arrived; returns how many were asked."""
+    with transaction.atomic():
+        payments = list(
+            Payment.objects.filter(reread_at__lte=Now())
+            .order_by("reread_at")
+            .select_for_update(skip_locked=True, of=("self",))
+            .select_related("connection")[:limit]
+        )
+        Payment.objects.filter(pk__in=[payment.pk for payment in payments]).update(reread_at=Now() + _REREAD_PAUSE)
+    calls: list[Call] = []
+
+    def ask(payment: Payment) -> tuple[Payment, PaymentSeen | None, list[Receipt]]:
+        gateway = gateway_of(payment.connection)
+        try:
+            return payment, gateway.payment(payment.reference), list(gateway.refunds_of(payment.reference))
+        except CallFailed as failed:
+            log.warning("payment_not_reread", payment=payment.reference, error=failed.message)
+            return payment, None, []
+        finally:
+            calls.extend(gateway.calls)
+
+    if payments:
+        with ThreadPoolExecutor(max_workers=CALLS_AT_ONCE) as pool:
+            answers = list(pool.map(ask, payments))
+        Call.objects.bulk_create(calls)
+        for payment, seen, receipts in answers:
+            if seen is not None:
+                _apply(payment, seen, receipts)
+                # Our own mark lies in the future, news that came meanwhile does not: that one stays.
+                Payment.objects.filter(pk=payment.pk, reread_at__gt=Now()).update(reread_at=None)
+    return len(payments)
+
+
+def _apply(payment: Payment, seen: PaymentSeen, receipts: list[Receipt]) -> None:
+    with transaction.atomic():
+        held = take_payment(payment.connection, seen)
+        for receipt in receipts:
+            take_refund(held, receipt)
+        keys = [receipt.key for receipt in receipts if receipt.key]
+        Action.objects.filter(key__in=keys, state__in=[ActionState.UNKNOWN, ActionState.SUCCEEDED]).update(due_at=Now())
+    failed = [receipt.reference for receipt in receipts if receipt.status == Refund.Status.FAILED]
+    for action in Action.objects.filter(state=ActionState.VERIFIED, external_reference__in=failed, payment=payment):
+        _fail_late(action)
+
+
+@transaction.atomic
+def _fail_late(action: Action) -> None:
+    """The gateway took back a refund that had been verified: the case comes back to people as a failure."""
+    case = cases.locked(action.case_id)
+    if case.state != CaseState.DONE:
+        return
+    failed = StepFailed(
+        FailureKind.DATA,
+        "The gateway reports that a verified refund failed later; the customer has not got the money.",
+        connection=action.connection.slug,
+    )
+    case.move_to(CaseState.FAILED, standing=failed.message[:200], closed_at=None)
+    old: Run = action.run
+    run = Run.objects.create(
+        organization_id=old.organization_id,
+        workflow=old.workflow,
+        version=old.version,
+        case=case,
+        state=RunState.FAILED,
+        wake_at=None,
+        reason=failed.message[:300],
+        ended_at=clock.now(),
+    )
+    failing.open_failure(run, workflow=old.workflow.slug, step=action.step, failed=failed)
+    record(
+        "integrations.refund.failed_late",
+        actor=Actor.outside(action.connection.slug),
+        organization_id=action.organization_id,
+        subject=("action", action.pk),
+        case_id=case.pk,
+        after={"refund": action.external_reference},
+        reason=failed.message,
+    )

@@ -1,0 +1,30 @@
+"""The outside's doors for Celery: the message says when to look, the rows say at what."""
+
+import time
+
+from celery import shared_task
+
+from integrations import mirroring, notices, sending
+from opsdesk.lib import queue
+
+_LOOK_SECONDS = 2.0
+
+
+@shared_task(name="integrations.send_due")
+def send_due() -> int:
+    """Send, look up and verify actions whose time has come, and read payments again of which news arrived."""
+    started, sent = time.monotonic(), 0
+    while True:
+        looked = sending.send_due() + mirroring.reread_due()
+        sent += looked
+        if not looked:
+            return sent
+        if time.monotonic() - started > _LOOK_SECONDS:
+            queue.ring("integrations.send_due")
+            return sent
+
+
+@shared_task(name="integrations.deliver_notices")
+def deliver_notices() -> int:
+    """Hand due mails to the mail server."""
+    return notices.deliver_due()

@@ -1,0 +1,108 @@
+"""What a step sees of its run, and where it puts what shall be written."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from django.db import models
+
+from auditlog.models import Entry
+from auditlog.services import Actor, entry, record_all
+from workflows.engine.definitions import Definition, StepDefinition
+from workflows.models import Authorization, Case, Decision, Run
+from workflows.states import CaseState
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+class Batch:
+    """New rows of several runs, written together: one statement a table instead of one a row."""
+
+    def __init__(self) -> None:
+        self._rows: dict[type[models.Model], list[models.Model]] = defaultdict(list)
+        self._entries: list[tuple[str, models.Model, dict[str, Any]]] = []
+        self.rings: set[str] = set()
+
+    def add(self, row: Row) -> Row:
+        """Have `row` inserted with the others; its key is set once `flush` has run."""
+        self._rows[type(row)].append(row)
+        return row
+
+    def record(self, verb: str, *, subject: models.Model, **details: Any) -> None:
+        """Have an audit entry written; `subject` and `case_of` may be rows of this batch. Details as for `entry`."""
+        self._entries.append((verb, subject, details))
+
+    def flush(self) -> None:
+        """Insert everything, in the order in which the tables were first used."""
+        for model, rows in self._rows.items():
+            model._default_manager.bulk_create(rows)
+        entries: list[Entry] = [
+            entry(
+                verb,
+                subject=(subject._meta.model_name or "", subject.pk),
+                case_id=details.pop("case_of").pk,
+                **details,
+            )
+            for verb, subject, details in self._entries
+        ]
+        if entries:
+            record_all(entries)
+        self._rows.clear()
+        self._entries.clear()
+
+
+@dataclass(slots=True)
+class RunContext:
+    """One run at one of its steps."""
+
+    run: Run
+    case: Case
+    definition: Definition
+    step: StepDefinition
+    batch: Batch
+    now: datetime
+    fetched: Any = None
+    decision: Decision | None = None
+    grant: Authorization | None = None
+    case_changed: bool = False
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """The facts gathered so far."""
+        return self.run.facts
+
+    @property
+    def actor(self) -> Actor:
+        """The run's step as the audit log names it."""
+        return Actor.run(f"{self.definition.name}, step {self.step.key}")
+
+    def record(self, verb: str, *, subject: models.Model, reason: str, **states: Any) -> None:
+        """Write an audit entry in the name of this step; `states` may be before= and after=."""
+        self.batch.record(
+            verb,
+            subject=subject,
+            reason=reason,
+            actor=self.actor,
+            organization_id=self.run.organization_id,
+            case_of=self.case,
+            **states,
+        )
+
+    def set_standing(self, words: str) -> None:
+        """Say on the case where it stands."""
+        self.case.standing = words[:200]
+        self.case_changed = True
+
+    def close_case(self, state: CaseState, words: str) -> None:
+        """End the case in one of its final states."""
+        self.case.check_move(state)
+        self.case.take_over(state, standing=words[:200], closed_at=self.now)
+        self.case_changed = True
+
+    def fail_case(self, words: str) -> None:
+        """Mark the case as needing repair."""
+        self.case.check_move(CaseState.FAILED)
+        self.case.take_over(CaseState.FAILED, standing=words[:200])
+        self.case_changed = True

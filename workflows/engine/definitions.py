@@ -1,0 +1,38 @@
+"""Published versions as the engine reads them: frozen in the database, so kept in the process."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from workflows.models import WorkflowVersion
+
+
+@dataclass(frozen=True, slots=True)
+class StepDefinition:
+    """One step of a version."""
+
+    position: int
+    key: str
+    kind: str
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A version: its name in audit entries, and its steps in order."""
+
+    name: str
+    workflow: str
+    steps: tuple[StepDefinition, ...]
+
+
+@lru_cache(maxsize=256)
+def definition_of(version_id: int) -> Definition:
+    """The definition of a published version; two queries the first time, none later."""
+    version = WorkflowVersion.objects.select_related("workflow").get(pk=version_id)
+    steps = tuple(
+        StepDefinition(position, step.key, step.kind, step.config)
+        for position, step in enumerate(version.steps.order_by("position"))
+    )
+    return Definition(f"{version.workflow.slug} v{version.number}", version.workflow.slug, steps)

@@ -1,0 +1,33 @@
+"""What a step can answer."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from workflows.states import CaseState, WaitsFor
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The step has done its work; the next one follows at once."""
+
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Somebody or something must answer first; without `until` only `resume` wakes the run."""
+
+    waits_for: WaitsFor
+    reason: str
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The case ends here, before the last step."""
+
+    case_state: CaseState
+    reason: str
+
+
+Outcome = Done | Wait | Finish

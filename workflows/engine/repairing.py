@@ -1,0 +1,137 @@
+"""Waking, sweeping, canceling and repairing runs."""
+
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from accounts.models import User
+from auditlog.services import Actor, record
+from opsdesk.lib import queue
+from workflows import cases, registry
+from workflows.engine import failing
+from workflows.engine.definitions import definition_of
+from workflows.errors import NotRepairable, StepFailed
+from workflows.models import Case, Failure, FailureItem, Run
+from workflows.states import CaseState, FailureKind, FailureState, RunState
+
+# A run whose worker died this often takes its workers with it; a person has to look.
+MOST_LOST_LEASES = 3
+
+
+def resume(run_id: int) -> bool:
+    """Wake a waiting run because what it waited for has happened. The caller holds the case's row lock."""
+    woken = Run.objects.filter(pk=run_id, state=RunState.WAITING).update(state=RunState.READY, wake_at=Now())
+    queue.ring("workflows.tick")
+    return woken == 1
+
+
+def sweep() -> int:
+    """Give back runs whose worker has gone, and park those that lost their worker too often."""
+    lost = Run.objects.filter(state=RunState.RUNNING, lease_until__lt=Now())
+    poisoned = list(lost.filter(lost_leases__gte=MOST_LOST_LEASES - 1).values_list("pk", "case_id"))
+    for run_id, case_id in poisoned:
+        _park_poison(run_id, case_id)
+    returned = Run.objects.filter(
+        state=RunState.RUNNING, lease_until__lt=Now(), lost_leases__lt=MOST_LOST_LEASES - 1
+    ).update(
+        state=RunState.READY,
+        wake_at=Now(),
+        lease_owner="",
+        lease_until=None,
+        epoch=F("epoch") + 1,
+        lost_leases=F("lost_leases") + 1,
+    )
+    return returned + len(poisoned)
+
+
+@transaction.atomic
+def _park_poison(run_id: int, case_id: int) -> None:
+    case = cases.locked(case_id)
+    run = (
+        Run.objects.select_for_update(of=("self",))
+        .select_related("version__workflow")
+        .filter(pk=run_id, state=RunState.RUNNING, lease_until__lt=Now())
+        .first()
+    )
+    if run is None:
+        return
+    step = run.version.steps.order_by("position")[run.position]
+    failed = StepFailed(
+        FailureKind.DEFECT,
+        f"The worker died {MOST_LOST_LEASES} times at the step {step.key}: look before trying again.",
+    )
+    run.move_to(
+        RunState.FAILED, ended_at=Now(), wake_at=None, lease_owner="", lease_until=None, reason=failed.message,
+        waits_for="", lost_leases=MOST_LOST_LEASES,
+    )  # fmt: skip
+    case.move_to(CaseState.FAILED, standing=failed.message[:200])
+    failing.open_failure(run, workflow=run.version.workflow.slug, step=step.key, failed=failed)
+    record(
+        "workflows.run.failed",
+        actor=Actor.desk("sweeper"),
+        organization_id=run.organization_id,
+        subject=("run", run.pk),
+        case_id=case.pk,
+        reason=failed.message,
+    )
+
+
+@transaction.atomic
+def retry(run_id: int, *, by: User, reason: str) -> Run:
+    """Try the failed step of a run once more. Raises NotRepairable."""
+    case_id = Run.objects.values_list("case_id", flat=True).get(pk=run_id)
+    case = cases.locked(case_id)
+    run = Run.objects.select_for_update(of=("self",)).get(pk=run_id)
+    if run.state != RunState.FAILED or case.state != CaseState.FAILED:
+        raise NotRepairable
+    step = definition_of(run.version_id).steps[run.position]
+    if registry.step_kinds[step.kind].starts_over:
+        start_over(run, case, by=by, reason=reason)
+    else:
+        _go_on(run, case, by=by, reason=reason, position=run.position)
+    return run
+
+
+def start_over(run: Run, case: Case, *, by: User, reason: str) -> None:
+    """Send a run back to its first step because the case's content changed; the caller holds both row locks."""
+    run.facts = {}
+    run.save(update_fields=["facts"])
+    _go_on(run, case, by=by, reason=reason, position=0)
+
+
+def _go_on(run: Run, case: Case, *, by: User, reason: str, position: int) -> None:
+    changes = {
+        "position": position, "wake_at": Now(), "waits_for": "", "reason": "", "attempt": 0, "ended_at": None,
+        "waiting_since": None, "lost_leases": 0, "epoch": F("epoch") + 1,
+    }  # fmt: skip
+    if run.state == RunState.READY:
+        Run.objects.filter(pk=run.pk, state=RunState.READY).update(**changes)
+    else:
+        run.move_to(RunState.READY, **changes)
+    if case.state == CaseState.FAILED:
+        case.move_to(CaseState.OPEN, standing="Is tried again.")
+    FailureItem.objects.filter(run=run, repaired_at=None).update(repaired_at=Now())
+    _resolve_empty_failures(run.organization_id, by=by)
+    record(
+        "workflows.run.repaired",
+        actor=Actor.person(by),
+        organization_id=run.organization_id,
+        subject=("run", run.pk),
+        case_id=case.pk,
+        after={"position": position},
+        reason=reason,
+    )
+    queue.ring("workflows.tick")
+
+
+def _resolve_empty_failures(organization_id: int, *, by: User) -> None:
+    idle = Failure.objects.filter(organization_id=organization_id).unresolved().exclude(items__repaired_at=None)
+    for failure in idle:
+        failure.move_to(FailureState.RESOLVED)
+        record(
+            "workflows.failure.resolved",
+            actor=Actor.person(by),
+            organization_id=organization_id,
+            subject=("failure", failure.pk),
+            reason="Its last run was repaired.",
+        )

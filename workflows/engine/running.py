@@ -1,0 +1,273 @@
+"""Claiming due runs and moving them through their steps."""
+
+import os
+import socket
+from collections.abc import Sequence
+from datetime import timedelta
+
+import structlog
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from opsdesk.lib import clock
+from opsdesk.lib.rows import write_changes
+from workflows.engine import failing
+from workflows.engine.context import Batch, RunContext
+from workflows.engine.definitions import definition_of
+from workflows.engine.outcomes import Done, Finish, Outcome, Wait
+from workflows.errors import StepFailed
+from workflows.models import Case, Run, StepRun
+from workflows.registry import step_kinds
+from workflows.states import CaseState, FailureKind, RunState
+
+log = structlog.get_logger(__name__)
+
+LEASE = timedelta(seconds=60)
+_RUN_FIELDS = (
+    "state", "position", "facts", "wake_at", "waits_for", "reason", "waiting_since", "attempt",
+    "lease_owner", "lease_until", "ended_at",
+)  # fmt: skip
+_CASE_FIELDS = ("state", "standing", "closed_at")
+
+
+def claim(limit: int = 20) -> list[Run]:
+    """Take due runs for this worker: most urgent first, each with a lease and an epoch of its own."""
+    owner = f"{socket.gethostname()}:{os.getpid()}"[:60]
+    with transaction.atomic():
+        due = Run.objects.due().filter(workflow__enabled=True, organization__acting_enabled=True)
+        runs = list(due.select_for_update(skip_locked=True, of=("self",))[:limit])
+        if runs:
+            Run.objects.filter(pk__in=[run.pk for run in runs]).update(
+                state=RunState.RUNNING, lease_owner=owner, lease_until=Now() + LEASE, epoch=F("epoch") + 1
+            )
+    for run in runs:
+        run.take_over(RunState.RUNNING, lease_owner=owner, epoch=run.epoch + 1)
+    return runs
+
+
+def advance(runs: Sequence[Run]) -> None:
+    """Move claimed runs as far as they go. One that breaks is looked at alone, so that the others do not wait."""
+    waiting = list(runs)
+    while waiting:
+        contexts = [_context(run) for run in waiting]
+        _fetch(contexts)
+        try:
+            waiting = _turn(contexts)
+        except (OperationalError, InterfaceError) as error:
+            if len(waiting) == 1 or not _worth_another_try(error):
+                raise
+            waiting = _each_alone(waiting, error)
+        except Exception as error:
+            if len(waiting) == 1:
+                log.exception("step_broke", run_id=waiting[0].pk)
+                _park(waiting[0], error)
+                return
+            waiting = _each_alone(waiting, error)
+
+
+def _worth_another_try(error: Exception) -> bool:
+    """Deadlocks and lock time-outs pass; a lost connection is left to the lease."""
+    code = getattr(error.__cause__, "sqlstate", None)
+    return code in ("40P01", "40001", "55P03", "57014")
+
+
+def _each_alone(runs: Sequence[Run], error: Exception) -> list[Run]:
+    log.info("runs_taken_singly", count=len(runs), error=str(error))
+    for run in runs:
+        fresh = Run.objects.filter(pk=run.pk, state=RunState.RUNNING, epoch=run.epoch).first()
+        if fresh is not None:
+            advance([fresh])
+    return []
+
+
+def _context(run: Run) -> RunContext:
+    definition = definition_of(run.version_id)
+    step = definition.steps[min(run.position, len(definition.steps) - 1)]
+    return RunContext(run, run.case, definition, step, Batch(), clock.now())
+
+
+def _fetch(contexts: Sequence[RunContext]) -> None:
+    """Let steps that ask the outside world do so, together, before any transaction is open."""
+    for name in {context.step.kind for context in contexts}:
+        kind = step_kinds[name]
+        if kind.asks_outside:
+            kind.fetch([context for context in contexts if context.step.kind == name])
+
+
+def _turn(contexts: list[RunContext]) -> list[Run]:
+    """One transaction: perform steps of all runs until each waits, ends, or has to ask the outside world."""
+    again: list[Run] = []
+    batch = Batch()
+    with transaction.atomic():
+        cases = {
+            case.pk: case
+            for case in Case.objects.filter(pk__in=[context.run.case_id for context in contexts])
+            .order_by("pk")
+            .select_for_update()
+        }
+        held = set(
+            Run.objects.filter(pk__in=[context.run.pk for context in contexts], state=RunState.RUNNING)
+            .order_by("pk")
+            .select_for_update()
+            .values_list("pk", "epoch")
+        )
+        mine = [context for context in contexts if (context.run.pk, context.run.epoch) in held]
+        for context in mine:
+            context.batch, context.case, context.run.case = (
+                batch,
+                cases[context.run.case_id],
+                cases[context.run.case_id],
+            )
+            if _perform_steps(context):
+                again.append(context.run)
+        batch.flush()
+        write_changes([context.run for context in mine], _RUN_FIELDS)
+        write_changes([context.case for context in mine if context.case_changed], _CASE_FIELDS)
+    return again
+
+
+def _perform_steps(context: RunContext) -> bool:
+    """Perform steps until the run stops for now; True when the next step has to ask the outside world first."""
+    run, steps = context.run, context.definition.steps
+    while True:
+        try:
+            if isinstance(context.fetched, StepFailed):
+                raise context.fetched
+            outcome = step_kinds[context.step.kind].perform(context)
+        except StepFailed as failed:
+            _after_failure(context, failed)
+            return False
+        _note(context, outcome)
+        if not isinstance(outcome, Done):
+            _stop(context, outcome)
+            return False
+        run.position, run.attempt, run.reason, run.waits_for, run.waiting_since = (
+            context.step.position + 1,
+            0,
+            "",
+            "",
+            None,
+        )
+        if run.position >= len(steps):
+            _stop(context, Finish(CaseState.DONE, outcome.note or "Every step is done."))
+            return False
+        context.step, context.fetched = steps[run.position], None
+        if step_kinds[context.step.kind].asks_outside:
+            # Stays claimed: the lease is renewed with this write.
+            run.lease_until = context.now + LEASE
+            return True
+
+
+def _note(context: RunContext, outcome: Outcome) -> None:
+    match outcome:
+        case Done(note=text):
+            kind = StepRun.Outcome.DONE
+        case Wait(reason=text):
+            kind = StepRun.Outcome.WAITING
+        case Finish(reason=text):
+            kind = StepRun.Outcome.FINISHED
+    _step_run(context, kind, text)
+
+
+def _step_run(context: RunContext, outcome: str, note: str) -> None:
+    step = context.step
+    context.batch.add(
+        StepRun(
+            run=context.run,
+            position=step.position,
+            key=step.key,
+            kind=step.kind,
+            outcome=outcome,
+            note=note[:300],
+        )
+    )
+
+
+def _release(run: Run, state: RunState, **changes: object) -> None:
+    run.check_move(state)
+    run.take_over(state, lease_owner="", lease_until=None, **changes)
+
+
+def _stop(context: RunContext, outcome: Wait | Finish) -> None:
+    run = context.run
+    if isinstance(outcome, Wait):
+        since = run.waiting_since if run.waits_for == outcome.waits_for else context.now
+        _release(
+            run,
+            RunState.WAITING,
+            wake_at=outcome.until,
+            waits_for=outcome.waits_for,
+            reason=outcome.reason[:300],
+            waiting_since=since or context.now,
+        )
+        context.set_standing(outcome.reason)
+        return
+    _release(
+        run,
+        RunState.SUCCEEDED,
+        wake_at=None,
+        waits_for="",
+        reason="",
+        waiting_since=None,
+        ended_at=context.now,
+    )
+    context.close_case(outcome.case_state, outcome.reason)
+    context.record(
+        "workflows.case.finished",
+        subject=context.case,
+        after={"state": outcome.case_state},
+        reason=outcome.reason,
+    )
+
+
+def _after_failure(context: RunContext, failed: StepFailed) -> None:
+    run = context.run
+    run.attempt += 1
+    _step_run(context, StepRun.Outcome.FAILED, failed.message)
+    if not failing.is_final(failed, run.attempt):
+        pause = failing.pause_before(run.attempt, failed.retry_after)
+        _release(
+            run,
+            RunState.WAITING,
+            wake_at=context.now + pause,
+            waits_for=failing.waits_for(failed),
+            reason=f"{failed.message} (try {run.attempt}, again in {int(pause.total_seconds()) + 1} s)"[:300],
+            waiting_since=run.waiting_since or context.now,
+        )
+        context.set_standing(run.reason)
+        return
+    fail(context, failed)
+
+
+def fail(context: RunContext, failed: StepFailed) -> None:
+    """Stop the run for a person to look at."""
+    run = context.run
+    _release(run, RunState.FAILED, wake_at=None, waits_for="", reason=failed.message[:300], ended_at=context.now)
+    context.fail_case(failed.message)
+    failing.open_failure(run, workflow=context.definition.workflow, step=context.step.key, failed=failed)
+    context.record(
+        "workflows.run.failed",
+        subject=run,
+        after={"step": context.step.key, "kind": failed.kind},
+        reason=failed.message or "A step failed.",
+    )
+
+
+def _park(run: Run, error: Exception) -> None:
+    """A step broke in a way nobody planned for: keep the run, say so, and go on with the others."""
+    with transaction.atomic():
+        case = Case.objects.select_for_update().get(pk=run.case_id)
+        fresh = Run.objects.select_for_update(of=("self",)).filter(
+            pk=run.pk, state=RunState.RUNNING, epoch=run.epoch
+        ).first()  # fmt: skip
+        if fresh is None:
+            return
+        context = _context(fresh)
+        context.case = case
+        failed = StepFailed(FailureKind.DEFECT, f"{type(error).__name__}: {error}"[:300])
+        _step_run(context, StepRun.Outcome.FAILED, failed.message)
+        fail(context, failed)
+        context.batch.flush()
+        write_changes([fresh], _RUN_FIELDS)
+        write_changes([case], _CASE_FIELDS)

@@ -1,0 +1,142 @@
+"""Rules: conditions over facts and what follows. Data that is compared, never text that is evaluated."""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from opsdesk.lib.money import BadAmount, Money
+from workflows import facts as catalogue
+from workflows.models import Rule
+from workflows.registry import Demand
+from workflows.states import Tier
+
+MOST_CONDITIONS = 200
+
+# Operators by fact type, with the words between fact and value.
+_NUMBERS = {"above": "is above", "at_least": "is at least", "below": "is below", "equals": "is"}
+_ALWAYS = {"is_known": "is known", "is_missing": "is not known"}
+OPERATORS: dict[str, dict[str, str]] = {
+    "money": {**_NUMBERS, **_ALWAYS},
+    "count": {**_NUMBERS, **_ALWAYS},
+    "days": {**_NUMBERS, **_ALWAYS},
+    "ratio": {**_NUMBERS, **_ALWAYS},
+    "flag": {"is_true": "holds", "is_false": "does not hold", **_ALWAYS},
+    "text": {"equals": "is", "one_of": "is one of", **_ALWAYS},
+}
+_NO_VALUE = {"is_true", "is_false", *_ALWAYS}
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "above": lambda found, limit: found > limit,
+    "at_least": lambda found, limit: found >= limit,
+    "below": lambda found, limit: found < limit,
+    "equals": lambda found, limit: found == limit,
+    "one_of": lambda found, limit: found in limit,
+}
+
+
+def _limit(fact: catalogue.FactType, value: object, currency: str) -> object:
+    """A condition's value as it is compared: money is written in major units with its currency (“50.00 GBP”)."""
+    if fact.type == "money":
+        amount = Money.parse(*str(value).split(" ", 1)) if " " in str(value) else None
+        if amount is None or (currency and amount.currency != currency):
+            raise BadAmount(f"“{value}” cannot be compared: it must be an amount in {currency}.")
+        return amount.minor
+    if fact.type == "ratio":
+        return Decimal(str(value))
+    return value
+
+
+def check(conditions: object) -> list[str]:
+    """Sentences about what is wrong with a rule's conditions; none means it can be published."""
+    if not isinstance(conditions, list) or not conditions:
+        return ["A rule needs at least one condition."]
+    if len(conditions) > MOST_CONDITIONS:
+        return [f"A rule may have at most {MOST_CONDITIONS} conditions."]
+    return [text for text in map(_problem, conditions) if text]
+
+
+def _problem(condition: object) -> str:
+    if not isinstance(condition, Mapping) or set(condition) - {"fact", "operator", "value"}:
+        return "A condition is {fact, operator, value}."
+    name, operator, value = (condition.get(part) for part in ("fact", "operator", "value"))
+    fact = catalogue.catalogue().get(str(name))
+    if fact is None:
+        return f"There is no fact “{str(name)[:60]}”."
+    if operator not in OPERATORS[fact.type]:
+        return f"“{str(operator)[:30]}” does not fit {fact.name}, which is of type {fact.type}."
+    if operator in _NO_VALUE:
+        return "" if value in (None, "") else f"“{operator}” takes no value."
+    try:
+        _limit(fact, value, "")
+    except (BadAmount, ArithmeticError, ValueError, TypeError):
+        return f"“{str(value)[:40]}” is no value for {fact.name}."
+    if fact.type == "text" and operator == "one_of":
+        texts = isinstance(value, list) and all(isinstance(item, str) for item in value)
+        return "" if texts else f"{fact.name} needs a list of texts."
+    if fact.type in ("money", "ratio"):
+        return ""
+    return "" if catalogue.well_typed(fact, value) else f"“{str(value)[:40]}” is no value for {fact.name}."
+
+
+def _condition_words(condition: Mapping[str, Any]) -> str:
+    fact = catalogue.catalogue().get(condition.get("fact", ""))
+    if fact is None:
+        return f"{condition.get('fact')} (no such fact)"
+    operator = condition.get("operator", "")
+    joined = f"{fact.label.lower()} {OPERATORS[fact.type].get(operator, operator)}"
+    if operator in _NO_VALUE:
+        return joined
+    value = condition.get("value")
+    if fact.type == "ratio":
+        value = f"{Decimal(str(value)) * 100:.0f} %"
+    return f"{joined} {', '.join(map(str, value)) if isinstance(value, list) else value}"
+
+
+def words(rule: Rule) -> str:
+    """The rule read back: “amount is above 50.00 GBP and order on file does not hold: at least full review”."""
+    joint = " and " if rule.match == Rule.Match.ALL else " or "
+    conditions = joint.join(map(_condition_words, rule.conditions))
+    effect = f"at least {Tier(rule.tier).label}" if rule.effect == Rule.Effect.AT_LEAST else "pointed out"
+    return f"{conditions}: {effect}"
+
+
+def _holds(condition: Mapping[str, Any], facts: Mapping[str, Any]) -> bool | None:
+    """Whether one condition holds; None when that cannot be known."""
+    operator = condition.get("operator", "")
+    fact = catalogue.catalogue().get(condition.get("fact", ""))
+    if fact is None or operator not in OPERATORS[fact.type]:
+        return None
+    found = catalogue.value_of(facts, fact.name)
+    if operator == "is_missing":
+        return found is None
+    if operator == "is_known":
+        return found is not None
+    if found is None:
+        return None
+    if operator in ("is_true", "is_false"):
+        return found is (operator == "is_true")
+    try:
+        currency = str(catalogue.value_of(facts, "currency") or "")
+        limit = _limit(fact, condition.get("value"), currency)
+        return _COMPARE[operator](Decimal(str(found)) if fact.type == "ratio" else found, limit)
+    except (BadAmount, ArithmeticError, ValueError, TypeError):
+        return None
+
+
+def evaluate(rule: Rule, facts: Mapping[str, Any]) -> Demand:
+    """What a rule says about these facts. What cannot be known asks for a full review, never for less."""
+    results = [_holds(condition, facts) for condition in rule.conditions]
+    decisive = False if rule.match == Rule.Match.ALL else True
+    used = tuple(str(condition.get("fact")) for condition in rule.conditions)
+    if decisive in results:
+        outcome: bool | None = decisive
+    else:
+        outcome = None if None in results or not results else not decisive
+    if outcome is False:
+        return Demand(source=f"rule {rule.position}", result="miss", words=rule.name, facts=used)
+    if outcome is None:
+        # A rule about a milder tier cannot ask for less than people when its facts are not known.
+        unknown = [name for name, held in zip(used, results, strict=True) if held is None]
+        text = f"{rule.name}: cannot be known without {', '.join(unknown)}"
+        return Demand(f"rule {rule.position}", "undetermined", text, Tier.FULL_REVIEW, used)
+    tier = Tier(rule.tier) if rule.effect == Rule.Effect.AT_LEAST else None
+    return Demand(f"rule {rule.position}", "hit", rule.name, tier, used)

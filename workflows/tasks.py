@@ -1,0 +1,36 @@
+"""The engine's doors for Celery: the message says when to look, the rows say at what."""
+
+import time
+
+from celery import shared_task
+
+from opsdesk.lib import queue
+from workflows.engine import intake, repairing, running
+
+# A look ends after this long, so that other kinds of work get their turn.
+_LOOK_SECONDS = 2.0
+
+
+@shared_task(name="workflows.tick")
+def tick() -> int:
+    """Take in events and advance due runs until nothing is due; returns how many were looked at."""
+    started, looked = time.monotonic(), 0
+    while True:
+        found = intake.take_in()
+        runs = running.claim()
+        running.advance(runs)
+        looked += found + len(runs)
+        if not found and not runs:
+            return looked
+        if time.monotonic() - started > _LOOK_SECONDS:
+            queue.ring("workflows.tick")
+            return looked
+
+
+@shared_task(name="workflows.sweep")
+def sweep() -> int:
+    """Give back what dead workers held."""
+    returned = repairing.sweep()
+    if returned:
+        queue.ring("workflows.tick")
+    return returned
