@@ -13,17 +13,19 @@ from opsdesk.sandbox.gateway.schema import Effect
 
 ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 PAYMENT_FIELDS = frozenset(
-    ("id", "charge", "amount", "captured", "refunded", "currency", "created", "customer", "description",
-     "metadata")
+    ("id", "charge", "amount", "captured", "refunded", "refunds", "currency", "created", "customer",
+     "description", "metadata")
 )  # fmt: skip
 CUSTOMER_FIELDS = frozenset({"id", "name", "email", "created", "metadata"})
+REFUND_FIELDS = frozenset({"id", "amount", "created"})
 
 
 def plant(turn: Turn, wish: Any) -> dict[str, int]:
     """Create what does not exist yet; raises ValueError naming the first broken entry.
 
     A list means payments; an object may carry `customers` and `payments`. What was `refunded` before
-    becomes a refund of its own, so that the books add up. Nothing is announced by webhook.
+    becomes a refund of its own, so that the books add up; `refunds` says instead which ones there were, each
+    with its id, amount and moment. Nothing is announced by webhook.
     """
     if isinstance(wish, list):
         wish = {"payments": wish}
@@ -78,7 +80,8 @@ def _plant_customer(turn: Turn, entry: dict[str, Any]) -> None:
 
 
 def _plant_payment(turn: Turn, entry: dict[str, Any]) -> None:
-    amount, captured, refunded = _amounts(entry)
+    past = _past_refunds(entry)
+    amount, captured, refunded = _amounts(entry, past)
     currency = str(entry.get("currency", "")).lower()
     if not re.fullmatch("[a-z]{3}", currency):
         raise ValueError(f"{entry['id']} has no currency of three letters.")
@@ -106,27 +109,41 @@ def _plant_payment(turn: Turn, entry: dict[str, Any]) -> None:
     if not planted:
         if turn.one("SELECT 1 FROM payments WHERE id = ?", entry["id"]) is None:
             raise ValueError(f"The charge {charge} of {entry['id']} belongs to another payment.")
-    elif refunded:
-        _plant_refund(turn, entry, charge, refunded, currency)
+        return
+    for refund in past:
+        _plant_refund(turn, entry, charge, refund, currency)
 
 
-def _amounts(entry: dict[str, Any]) -> tuple[int, int, int]:
+def _past_refunds(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """The refunds there were: those that are listed, else one over all that went back."""
+    listed = entry.get("refunds")
+    if listed is None:
+        whole = {"id": f"re_{entry['id'].removeprefix('pi_')}_before", "amount": entry.get("refunded", 0)}
+        return [{**whole, "created": entry["created"]}] if whole["amount"] else []
+    if not isinstance(listed, list) or "refunded" in entry:
+        raise ValueError(f"{entry['id']} needs a list of refunds, and then no sum beside it.")
+    return [_checked("refund", number, refund, REFUND_FIELDS) for number, refund in enumerate(listed)]
+
+
+def _amounts(entry: dict[str, Any], past: list[dict[str, Any]]) -> tuple[int, int, int]:
     amount: Any = entry.get("amount")
     captured: Any = entry.get("captured", amount)
-    refunded: Any = entry.get("refunded", 0)
-    whole = all(isinstance(n, int) and not isinstance(n, bool) for n in (amount, captured, refunded))
-    if not whole or not 0 <= refunded <= captured <= amount or amount == 0:
+    parts: list[Any] = [refund.get("amount") for refund in past]
+    whole = all(isinstance(n, int) and not isinstance(n, bool) for n in (amount, captured, *parts))
+    if not whole or any(n <= 0 for n in parts) or not sum(parts) <= captured <= amount or amount <= 0:
         raise ValueError(f"{entry['id']} needs whole amounts: 0 <= refunded <= captured <= amount > 0.")
-    return amount, captured, refunded
+    return amount, captured, sum(parts)
 
 
-def _plant_refund(turn: Turn, entry: dict[str, Any], charge: str, refunded: int, currency: str) -> None:
-    refund = f"re_{entry['id'].removeprefix('pi_')}_before"
-    turn.db.execute(
-        "INSERT INTO refunds (id, payment, charge, status, amount, currency, created, metadata, origin)"
+def _plant_refund(turn: Turn, entry: dict[str, Any], charge: str, refund: dict[str, Any], currency: str) -> None:
+    taken = turn.db.execute(
+        "INSERT OR IGNORE INTO refunds"
+        " (id, payment, charge, status, amount, currency, created, metadata, origin)"
         " VALUES (?,?,?,'succeeded',?,?,?,'{}','seed')",
-        (refund, entry["id"], charge, refunded, currency, entry["created"]),
-    )
-    row = turn.one("SELECT * FROM refunds WHERE id = ?", refund)
+        (refund["id"], entry["id"], charge, refund["amount"], currency, refund["created"]),
+    ).rowcount
+    if not taken:
+        raise ValueError(f"The refund {refund['id']} of {entry['id']} exists already.")
+    row = turn.one("SELECT * FROM refunds WHERE id = ?", refund["id"])
     if row is not None:
         turn.effects.append(Effect("refund", row))
