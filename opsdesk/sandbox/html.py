@@ -71,9 +71,7 @@ def _number(heading: str) -> str:
 def _row(headings: Sequence[str], cells: Sequence[object]) -> str:
     return (
         "<tr>"
-        + "".join(
-            f"<td{_number(heading)}>{html(cell)}</td>" for heading, cell in zip(headings, cells, strict=True)
-        )
+        + "".join(f"<td{_number(heading)}>{html(cell)}</td>" for heading, cell in zip(headings, cells, strict=True))
         + "</tr>"
     )
 
@@ -86,12 +84,9 @@ def facts(pairs: Iterable[tuple[str, object]]) -> Html:
 def button(action: str, label: str, **fields: str) -> Html:
     """A form of one button that posts fixed fields."""
     hidden = "".join(
-        f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
-        for name, value in fields.items()
+        f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">' for name, value in fields.items()
     )
-    return Html(
-        f'<form method="post" action="{escape(action)}">{hidden}<button>{escape(label)}</button></form>'
-    )
+    return Html(f'<form method="post" action="{escape(action)}">{hidden}<button>{escape(label)}</button></form>')
 
 
 def refresher(path: str, query: dict[str, str]) -> Html:

@@ -42,9 +42,7 @@ class Gateway:
             return self.api.answer(request)
         if request.path.startswith("/_sandbox/"):
             if not _from_here(request):
-                return Response.json(
-                    {"error": {"message": "Another site's page may not turn switches."}}, 403
-                )
+                return Response.json({"error": {"message": "Another site's page may not turn switches."}}, 403)
             return self.controls.answer(request)
         if request.path == "/healthz":
             payments = self.ledger.books.number("SELECT count(*) FROM payments")

@@ -46,9 +46,7 @@ ENDPOINTS: dict[tuple[str, str], Endpoint] = {
 }
 # Answered by what stands in front of the gateway: nothing behind it, keys included, sees the call.
 AT_THE_DOOR = frozenset({"429", "503", "lost_before", "effect_later"})
-SERVER_ERROR = {
-    "error": {"message": "An unknown error occurred (the sandbox was told to fail).", "type": "api_error"}
-}
+SERVER_ERROR = {"error": {"message": "An unknown error occurred (the sandbox was told to fail).", "type": "api_error"}}
 
 
 @dataclass(slots=True)
@@ -98,9 +96,7 @@ class Api:
             return self._refuse(call, refusal)
         if fault.kind == "503":
             headers = (("Retry-After", f"{fault.seconds:g}"),) if fault.seconds else ()
-            return self._refuse(
-                call, ApiError(503, "Service unavailable.", kind="api_error", headers=headers)
-            )
+            return self._refuse(call, ApiError(503, "Service unavailable.", kind="api_error", headers=headers))
         self._log(call, None)
         lost = Response(cut=Cut.NOTHING_SENT)
         if fault.kind == "effect_later":

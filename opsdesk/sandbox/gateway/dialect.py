@@ -113,9 +113,7 @@ class Params:
         """Refuse parameters this endpoint does not know."""
         for name in self.values:
             if name not in names and name != "expand":
-                raise ApiError(
-                    400, f"Received unknown parameter: {name}", code="parameter_unknown", param=name
-                )
+                raise ApiError(400, f"Received unknown parameter: {name}", code="parameter_unknown", param=name)
 
     def text(self, name: str) -> str | None:
         """A text, or nothing when it was not sent."""

@@ -41,12 +41,12 @@ class Fault:
     @property
     def seconds(self) -> float:
         """The argument as a time span; `date:` in front of it is a matter of writing only."""
-        return float((self.argument or "0").removeprefix("date:"))
+        return float(("0" if self.argument is None else self.argument).removeprefix("date:"))
 
     @property
     def difference(self) -> int:
         """The argument as minor units to be wrong by."""
-        return int(self.argument or "0")
+        return int("0" if self.argument is None else self.argument)
 
 
 def parse(text: str) -> Fault:
@@ -81,9 +81,7 @@ class Queued:
 
     def matches(self, request: Request) -> bool:
         """Whether this request is one it waits for."""
-        return (self.method is None or self.method == request.method) and request.path.startswith(
-            self.path_prefix
-        )
+        return (self.method is None or self.method == request.method) and request.path.startswith(self.path_prefix)
 
 
 class Chaos:

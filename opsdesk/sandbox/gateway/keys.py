@@ -104,8 +104,7 @@ class Keys:
         if self.mode is KeyMode.SUCCESSES_ONLY and status >= 300:
             return
         db.execute(
-            "INSERT INTO keys (key, created, path, fingerprint, status, body, request)"
-            " VALUES (?,?,?,?,?,?,?)",
+            "INSERT INTO keys (key, created, path, fingerprint, status, body, request) VALUES (?,?,?,?,?,?,?)",
             (key, time.time(), path, fingerprint, status, body.decode(), request_id),
         )
 

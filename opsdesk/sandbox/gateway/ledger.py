@@ -87,9 +87,7 @@ class Ledger:
         """Work alone at the books; at the end commit, write the effects, send the news."""
         with self.books.lock:
             with self.books.transaction() as db:
-                turn = Turn(
-                    db, time.time(), origin, request_id, key, fault, allow_over_refund=self.allow_over_refund
-                )
+                turn = Turn(db, time.time(), origin, request_id, key, fault, allow_over_refund=self.allow_over_refund)
                 yield turn
                 letters = self.post.address(db, turn.events, turn.now)
                 plans = [_keep_plan(db, plan) for plan in turn.plans]

@@ -76,9 +76,7 @@ class Pages:
         on += ["over-refunds allowed"] if self.ledger.allow_over_refund else []
         words = Html(" ".join(badge(word, "warn") for word in on)) if on else badge("none", "calm")
         waiting = self.ledger.books.number("SELECT count(*) FROM deliveries WHERE state = 'pending'")
-        return facts(
-            [("Faults switched on", words), ("Webhooks to", self.ledger.post.url), ("waiting", waiting)]
-        )
+        return facts([("Faults switched on", words), ("Webhooks to", self.ledger.post.url), ("waiting", waiting)])
 
     def _payment(self, payment: str) -> Response:
         books = self.ledger.books
@@ -106,9 +104,7 @@ class Pages:
                 ]
             ),
             _dashboard(row, left),
-            _refunds(
-                "Refunds", books.rows("SELECT * FROM refunds WHERE payment = ? ORDER BY seq DESC", payment)
-            ),
+            _refunds("Refunds", books.rows("SELECT * FROM refunds WHERE payment = ? ORDER BY seq DESC", payment)),
             table(
                 "Effect log",
                 EFFECT_HEADINGS,
@@ -165,9 +161,7 @@ def _refund(row: sqlite3.Row) -> tuple[object, ...]:
         _state(row["status"]),
         say_amount(row["amount"], row["currency"]),
         row["origin"],
-        button(f"/_sandbox/refunds/{quote(row['id'])}/fail", "Let it fail")
-        if can_fail
-        else row["failure_reason"],
+        button(f"/_sandbox/refunds/{quote(row['id'])}/fail", "Let it fail") if can_fail else row["failure_reason"],
     )
 
 
@@ -185,9 +179,7 @@ def _effect(row: sqlite3.Row) -> tuple[object, ...]:
 
 
 def _call(row: sqlite3.Row) -> tuple[object, ...]:
-    answer = (
-        "no answer" if row["status"] is None else f"{row['status']}{' replayed' if row['replayed'] else ''}"
-    )
+    answer = "no answer" if row["status"] is None else f"{row['status']}{' replayed' if row['replayed'] else ''}"
     return (
         _when(row["at"]),
         code(f"{row['method']} {row['path']}"),

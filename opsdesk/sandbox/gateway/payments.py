@@ -165,9 +165,7 @@ def _confirm(turn: Turn, row: sqlite3.Row, method: str | None) -> None:
 
 
 def _take_money(turn: Turn, row: sqlite3.Row, amount: int) -> None:
-    turn.db.execute(
-        "UPDATE payments SET status = 'succeeded', captured = ? WHERE id = ?", (amount, row["id"])
-    )
+    turn.db.execute("UPDATE payments SET status = 'succeeded', captured = ? WHERE id = ?", (amount, row["id"]))
     taken = _row(turn, row["id"])
     turn.emit("charge.succeeded", documents.charge(taken))
     turn.emit("payment_intent.succeeded", documents.payment_intent(taken))

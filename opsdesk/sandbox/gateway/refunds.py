@@ -95,8 +95,7 @@ def cancel_refund(turn: Turn, params: Params, refund: str) -> Document:
     row = _row(turn, refund)
     raise ApiError(
         400,
-        f"Only refunds with a status of requires_action can be canceled; this refund has a status of "
-        f"{row['status']}.",
+        f"Only refunds with a status of requires_action can be canceled; this refund has a status of {row['status']}.",
         executed=True,
     )
 
@@ -116,15 +115,11 @@ def fail(turn: Turn, refund: str, reason: str) -> Document:
     """The bank sends the money back: the amount can be refunded again."""
     row = _row(turn, refund)
     if reason not in FAILURE_REASONS:
-        raise ApiError(
-            400, f"Unknown failure reason; known are {', '.join(FAILURE_REASONS)}.", param="reason"
-        )
+        raise ApiError(400, f"Unknown failure reason; known are {', '.join(FAILURE_REASONS)}.", param="reason")
     if row["status"] not in {"pending", "succeeded"}:
         raise ApiError(409, f"Only a pending or succeeded refund can fail; {refund} is {row['status']}.")
     turn.db.execute("UPDATE refunds SET status = 'failed', failure_reason = ? WHERE id = ?", (reason, refund))
-    turn.db.execute(
-        "UPDATE payments SET refunded = refunded - ? WHERE id = ?", (row["amount"], row["payment"])
-    )
+    turn.db.execute("UPDATE payments SET refunded = refunded - ? WHERE id = ?", (row["amount"], row["payment"]))
     failed = _row(turn, refund)
     turn.effects.append(Effect("refund_failed", failed))
     document = documents.refund(failed)

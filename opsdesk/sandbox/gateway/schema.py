@@ -91,9 +91,7 @@ class Books(Store):
         self.effects = Store(folder / "effects.sqlite3", EFFECTS)
         self.append_effects(self._missing_effects())
         with self.transaction() as db:
-            db.execute(
-                "DELETE FROM requests WHERE seq <= (SELECT max(seq) FROM requests) - ?", (KEPT_REQUESTS,)
-            )
+            db.execute("DELETE FROM requests WHERE seq <= (SELECT max(seq) FROM requests) - ?", (KEPT_REQUESTS,))
 
     def append_effects(self, effects: Iterable[Effect]) -> None:
         """Write effects down; one that is written already stays as it is."""
@@ -109,9 +107,7 @@ class Books(Store):
             )
 
     def _missing_effects(self) -> list[Effect]:
-        known = {
-            (row["refund"], row["kind"]) for row in self.effects.rows("SELECT refund, kind FROM effects")
-        }
+        known = {(row["refund"], row["kind"]) for row in self.effects.rows("SELECT refund, kind FROM effects")}
         missing = []
         for refund in self.rows("SELECT * FROM refunds ORDER BY seq"):
             kinds = ("refund", "refund_failed") if refund["status"] == "failed" else ("refund",)

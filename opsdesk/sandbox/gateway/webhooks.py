@@ -82,9 +82,7 @@ class PostOffice:
         if unknown := set(wish) - known:
             raise ValueError(f"Unknown webhook switch {sorted(unknown)[0]!r}; known are {sorted(known)}.")
         now = {**self.manners.describe(), **wish}
-        if not (
-            0 <= float(now["duplicates"]) <= 1 and 0 <= float(now["drop"]) <= 1 and float(now["delay"]) >= 0
-        ):
+        if not (0 <= float(now["duplicates"]) <= 1 and 0 <= float(now["drop"]) <= 1 and float(now["delay"]) >= 0):
             raise ValueError("Shares lie between 0 and 1, and the delay is not negative.")
         self.manners = Manners(
             float(now["delay"]),

@@ -31,8 +31,7 @@ def main(words: list[str] | None = None) -> None:
     process.run_until_told_to_stop(
         server,
         announce=(
-            f"The demonstration inbox listens on http://{options.host}:{server.port}"
-            f" and takes mail on port {post.port}"
+            f"The demonstration inbox listens on http://{options.host}:{server.port} and takes mail on port {post.port}"
         ),
         on_stop=held.close,
     )

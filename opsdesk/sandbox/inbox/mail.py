@@ -68,7 +68,7 @@ def _decoded(part: Message) -> str:
         text = raw.decode(part.get_content_charset("utf-8"), "replace")
     except LookupError:
         text = raw.decode("utf-8", "replace")
-    return text.replace("\r\n", "\n").replace("\x00", "\ufffd")
+    return text.replace("\r\n", "\n").replace("\x00", "\ufffd").rstrip()
 
 
 def _without_markup(markup: str) -> str:

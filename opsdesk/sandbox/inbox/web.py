@@ -71,10 +71,8 @@ class Web:
         if rest:
             row = self.mailbox.one(int(rest[0]))
             return Response.json(document(row) if row else {}, 200 if row else 404)
-        if "after" in query:
-            rows = self.mailbox.after(int(query["after"]), limit)
-        else:
-            rows = self.mailbox.newest(limit)
+        after = query.get("after")
+        rows = self.mailbox.newest(limit) if after is None else self.mailbox.after(int(after), limit)
         wanted = query.get("to", "").lower()
         found = [document(row) for row in rows if wanted in row["rcpt_to"].lower()]
         return Response.json({"messages": found})
