@@ -9,8 +9,10 @@ class IntegrationsConfig(AppConfig):
     def ready(self) -> None:
         from integrations import (
             news,
+            readers,
             verbs,  # noqa: F401 - registers the audit verbs
         )
+        from integrations.connectors import stripe
         from integrations.steps.act import Act
         from integrations.steps.gather import Gather
         from workflows import registry
@@ -18,3 +20,5 @@ class IntegrationsConfig(AppConfig):
         registry.add_step_kind(Gather())
         registry.add_step_kind(Act())
         news.register()
+        readers.register()
+        stripe.register()

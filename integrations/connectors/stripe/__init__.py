@@ -1,0 +1,12 @@
+"""Stripe: payment intents and charges, refunds, webhooks. README.md says what to create on the other side."""
+
+
+def register() -> None:
+    """Teach the desk this protocol, both ways."""
+    from integrations.connectors.stripe.connector import StripeGateway
+    from integrations.connectors.stripe.webhook import read_stripe_event
+    from integrations.gateways import add_connector
+    from workflows.registry import add_reader
+
+    add_connector("stripe", StripeGateway)
+    add_reader("stripe", read_stripe_event)

@@ -1,0 +1,145 @@
+"""Payments and refunds at Stripe, or whoever speaks its dialect."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import ClassVar, TypeVar
+from uuid import UUID
+
+from integrations.connectors.stripe import documents
+from integrations.connectors.stripe.amounts import to_stripe
+from integrations.connectors.stripe.documents import CHARGE, INTENT, KEY_FIELD, REFUND, Document, Odd
+from integrations.errors import CallFailed
+from integrations.gateways import PaymentSeen, Receipt
+from integrations.http import Answer, Door, Limits
+from integrations.models import Call, Connection
+from opsdesk.lib.money import BadAmount, Money
+from workflows.states import FailureKind
+
+PAGE = 100
+MOST_PAGES = 20
+Seen = TypeVar("Seen")
+
+
+class StripeGateway:
+    """Implements RefundGateway. A payment is a payment intent (`pi_…`) or, in older shops, a charge (`ch_…`, `py_…`).
+
+    Idempotency, as documented at https://docs.stripe.com/api/idempotent_requests: the first answer to a key is
+    kept and repeated for at least 24 hours, a 500 included; other parameters under the same key are refused.
+    """
+
+    # An hour less than Stripe promises: clocks differ, and a call may wait on its way.
+    key_life: ClassVar[timedelta] = timedelta(hours=23)
+
+    def __init__(self, connection: Connection, *, limits: Limits | None = None) -> None:
+        self.calls: list[Call] = []
+        self._name = connection.name
+        self._door = Door(connection, self.calls, limits=limits)
+
+    def payment(self, reference: str) -> PaymentSeen:
+        """The payment as it is now; one that was never captured has nothing captured."""
+        if CHARGE.fullmatch(reference):
+            answer = self._get(f"/v1/charges/{reference}", "read payment")
+        else:
+            self._check(INTENT, reference, "payment")
+            query = [("expand[]", "latest_charge")]
+            answer = self._get(f"/v1/payment_intents/{reference}", "read payment", query)
+        return self._read(answer, partial(documents.payment_seen, reference=reference))
+
+    def refund(self, *, payment: str, amount: Money, key: UUID, case: str) -> Receipt:
+        """Give back `amount` of a payment. The receipt tells what the gateway did, which may differ."""
+        try:
+            number = to_stripe(amount)
+        except BadAmount as bad:
+            raise CallFailed(FailureKind.DATA, str(bad), effect_possible=False) from bad
+        form = [
+            (self._field_of(payment), payment),
+            ("amount", str(number)),
+            (f"metadata[{KEY_FIELD}]", str(key)),
+            ("metadata[case]", case),
+        ]
+        headers = {"Idempotency-Key": str(key)}
+        answer = self._door.send("POST", "/v1/refunds", operation="refund", form=form, headers=headers)
+        receipt = self._read(answer, partial(documents.receipt, payment=payment))
+        if receipt.amount.currency != amount.currency:
+            raise answer.odd(f"{self._name} refunded in {receipt.amount.currency}, not in {amount.currency}.")
+        return receipt
+
+    def find_refund(self, *, payment: str, key: UUID) -> Receipt | None:
+        """The refund of a payment that was made with our key, if there is one."""
+        ours = None
+        for answer, item in self._list_refunds(payment, "look up refund"):
+            if self._read(answer, documents.key_of, item) != key:
+                continue
+            if ours is not None:
+                message = f"{self._name} has two refunds of {payment} under one key."
+                raise answer.failed(FailureKind.DATA, message, effect_possible=False)
+            ours = self._read(answer, partial(documents.receipt, payment=payment), item)
+        return ours
+
+    def retrieve_refund(self, reference: str) -> Receipt:
+        """One refund as it is now."""
+        self._check(REFUND, reference, "refund")
+        return self._read(self._get(f"/v1/refunds/{reference}", "read refund"), documents.receipt)
+
+    def refunds_of(self, payment: str) -> Sequence[Receipt]:
+        """All refunds of a payment, newest first, ours or not."""
+        return [
+            self._read(answer, partial(documents.receipt, payment=payment), item)
+            for answer, item in self._list_refunds(payment, "list refunds")
+        ]
+
+    def _list_refunds(self, payment: str, operation: str) -> Iterator[tuple[Answer, Document]]:
+        query = [(self._field_of(payment), payment), ("limit", str(PAGE))]
+        after: list[tuple[str, str]] = []
+        for _ in range(MOST_PAGES):
+            answer = self._get("/v1/refunds", operation, [*query, *after])
+            items, more = self._read(answer, documents.page)
+            for item in items:
+                yield answer, item
+            if not more:
+                return
+            last = str(items[-1].get("id", "")) if items else ""
+            if not last or after == [("starting_after", last)]:
+                raise answer.odd(f"{self._name} promises more refunds but does not say which come next.")
+            after = [("starting_after", last)]
+        raise answer.odd(f"{self._name} lists more than {PAGE * MOST_PAGES} refunds of one payment.")
+
+    def _get(self, path: str, operation: str, query: Sequence[tuple[str, str]] = ()) -> Answer:
+        return self._door.send("GET", path, operation=operation, query=query)
+
+    def _field_of(self, payment: str) -> str:
+        """The parameter that names a payment."""
+        if CHARGE.fullmatch(payment):
+            return "charge"
+        self._check(INTENT, payment, "payment")
+        return "payment_intent"
+
+    def _check(self, pattern: re.Pattern[str], reference: str, kind: str) -> None:
+        if not pattern.fullmatch(reference):
+            message = f"{reference[:40]!r} is no {kind} reference of {self._name}."
+            raise CallFailed(FailureKind.DATA, message, effect_possible=False)
+
+    def _read(self, answer: Answer, read: Callable[[Document], Seen], part: Document | None = None) -> Seen:
+        """Understand an answer, or a part of it; whatever is no 2xx or reads oddly raises CallFailed."""
+        if not answer.ok:
+            raise self._refusal(answer)
+        try:
+            return read(part or answer.data or {})
+        except Odd as odd:
+            raise answer.odd(f"{self._name} answered oddly: {odd}.") from odd
+
+    def _refusal(self, answer: Answer) -> CallFailed:
+        error = (answer.data or {}).get("error")
+        error = error if isinstance(error, dict) else {}
+        said = str(error.get("message") or f"status {answer.status}")
+        if answer.status >= 500 and answer.headers.get("Idempotent-Replayed") == "true":
+            # The same key brings the same error until it expires: only a look-up tells what happened.
+            message = f"{self._name} repeats the error it stored for this key: {said}"
+            return answer.failed(FailureKind.DATA, message, effect_possible=True)
+        if error.get("type") == "idempotency_error":
+            # The key was used before, for something else or just now by another call that is still going on.
+            kind = FailureKind.TRANSIENT if answer.status == 409 else FailureKind.DATA
+            return answer.failed(kind, f"{self._name}: {said}", effect_possible=True)
+        return answer.refusal(f"{self._name}: {said}")
