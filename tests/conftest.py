@@ -7,6 +7,8 @@ import pytest
 
 from tests.plugins.outside import find_chromium
 
+pytest_plugins = ["tests.plugins.sandbox"]
+
 # Playwright's synchronous driver keeps an event loop in the thread in which Django works.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
