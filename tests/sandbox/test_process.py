@@ -16,9 +16,11 @@ PACKAGE = ROOT / "opsdesk" / "sandbox"
 
 
 def start(module: str, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", module, *words], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
-    )
+    return python("-m", module, *words)
+
+
+def python(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
 
 
 @pytest.mark.parametrize("module", ["opsdesk.sandbox.gateway", "opsdesk.sandbox.inbox"])
@@ -167,3 +169,16 @@ def test_the_desk_knows_nothing_of_the_sandbox() -> None:
 
     assert len(files) > 10
     assert [path for path in files if any(name.startswith("opsdesk.sandbox") for name in imported(path))] == []
+
+
+@pytest.mark.parametrize("module", ["gateway", "inbox"])
+def test_starting_the_sandbox_loads_nothing_of_the_desk(module: str) -> None:
+    loaded = python(
+        "-c",
+        f"import opsdesk.sandbox.{module}.__main__, sys; print(*sys.modules, sep='\\n')",
+    ).stdout.split()
+
+    assert f"opsdesk.sandbox.{module}.__main__" in loaded
+    desk = {"django", "celery", "accounts", "workflows", "integrations", "approvals", "auditlog"}
+    assert desk.isdisjoint(name.partition(".")[0] for name in loaded)
+    assert {name for name in loaded if name.startswith("opsdesk.") and ".sandbox" not in name} == set()
