@@ -13,12 +13,14 @@ class IntegrationsConfig(AppConfig):
             verbs,  # noqa: F401 - registers the audit verbs
         )
         from integrations.connectors import stripe
+        from integrations.definitions import connections_exist
         from integrations.steps.act import Act
         from integrations.steps.gather import Gather
         from workflows import registry
 
         registry.add_step_kind(Gather())
         registry.add_step_kind(Act())
+        registry.add_definition_check(connections_exist)
         news.register()
         readers.register()
         stripe.register()

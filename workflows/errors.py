@@ -10,6 +10,10 @@ class Unpublishable(DomainError):
     """A draft has something that could not run."""
 
 
+class NotADraft(DomainError):
+    """Only a draft can be edited, published or thrown away."""
+
+
 class BadPack(DomainError):
     """A workflow pack cannot be read, or holds something that no workflow has."""
 

@@ -14,6 +14,7 @@ from workflows.errors import BadPack
 
 LARGEST = 200_000  # characters
 DEEPEST = 12
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class _Reader(yaml.SafeLoader):
@@ -23,15 +24,18 @@ class _Reader(yaml.SafeLoader):
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        event = self.peek_event()
+        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
+        line = event.start_mark.line + 1 if event.start_mark else 0
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise BadPack(f"Line {event.start_mark.line + 1}: a pack has no aliases; write the text out.")
+            raise BadPack(f"Line {line}: a pack has no aliases; write the text out.")
         if getattr(event, "tag", None):
-            raise BadPack(f"Line {event.start_mark.line + 1}: a pack has no tags such as {event.tag}.")
+            raise BadPack(f"Line {line}: a pack has no tags.")
+        if isinstance(event, yaml.ScalarEvent) and _UNSTORABLE.search(event.value):
+            raise BadPack(f"Line {line}: a text holds a character that cannot be stored.")
         self.depth += 1
         if self.depth > DEEPEST:
-            raise BadPack(f"Line {event.start_mark.line + 1}: nested more than {DEEPEST} levels deep.")
-        node: yaml.Node | None = super().compose_node(parent, index)
+            raise BadPack(f"Line {line}: nested more than {DEEPEST} levels deep.")
+        node = super().compose_node(parent, index)
         self.depth -= 1
         return node
 

@@ -10,7 +10,7 @@ from workflows.states import Tier
 if TYPE_CHECKING:
     from workflows.engine.context import RunContext
     from workflows.engine.outcomes import Outcome
-    from workflows.models import Authorization, Case, Event
+    from workflows.models import Authorization, Case, Event, WorkflowVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,7 @@ readers: dict[str, Reader] = {}
 news: dict[str, News] = {}
 demand_sources: list[DemandSource] = []
 grant_checks: list[Callable[["Authorization"], str]] = []
+definition_checks: list[Callable[["WorkflowVersion"], list[str]]] = []
 withdrawals: list[Callable[["Case", str], None]] = []
 
 
@@ -115,3 +116,9 @@ def add_grant_check(check: Callable[["Authorization"], str]) -> None:
     """Have `check` asked, in the transaction that acts, why an authorization no longer holds; "" when it does."""
     if check not in grant_checks:
         grant_checks.append(check)
+
+
+def add_definition_check(check: Callable[["WorkflowVersion"], list[str]]) -> None:
+    """Have `check` asked, before a version is published, what keeps it from running; in sentences."""
+    if check not in definition_checks:
+        definition_checks.append(check)

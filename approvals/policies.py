@@ -1,0 +1,100 @@
+"""Threshold policies: bands of amounts and the tier each asks for; drafted, checked, published."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from django.db import transaction
+
+from accounts.models import User
+from approvals.models import Policy, Threshold, TierSettings
+from opsdesk.lib.money import EXPONENTS, BadAmount, Money
+from workflows.editions import Editions
+from workflows.errors import Unpublishable
+from workflows.models import Workflow
+from workflows.states import Tier
+
+# For one currency: amounts in major units, and the tier that amounts above each of them ask for.
+Bands = Sequence[tuple[str, Tier]]
+
+
+def check_policy(policy: Policy) -> list[str]:
+    """What keeps a policy from deciding, in sentences; nothing means it can be published."""
+    thresholds = list(policy.thresholds.order_by("currency", "above_minor"))
+    problems = [] if thresholds else ["A policy needs at least one threshold."]
+    by_currency: dict[str, list[Threshold]] = {}
+    for threshold in thresholds:
+        by_currency.setdefault(threshold.currency, []).append(threshold)
+    for currency, bands in by_currency.items():
+        problems += _check_bands(currency, bands)
+    return problems + _check_tiers(policy, {Tier(threshold.tier) for threshold in thresholds})
+
+
+def _check_bands(currency: str, bands: list[Threshold]) -> list[str]:
+    if currency not in EXPONENTS:
+        return [f"“{currency}” is not a currency the desk knows."]
+    problems = []
+    if bands[0].above_minor != 0:
+        problems.append(f"{currency}: the lowest band must start at 0; amounts up to {bands[0].above} have none.")
+    for lower, upper in pairwise(bands):
+        if Tier(upper.tier).rank < Tier(lower.tier).rank:
+            problems.append(
+                f"{currency}: above {upper.above} asks for {Tier(upper.tier).label}, less than "
+                f"{Tier(lower.tier).label} below it; a larger amount never asks for less."
+            )
+    return problems
+
+
+def _check_tiers(policy: Policy, used: set[Tier]) -> list[str]:
+    """Every tier must be set up, and full review always: rules and missing facts lead there by themselves."""
+    settings = {
+        row.tier: row
+        for row in TierSettings.objects.filter(organization_id=policy.workflow.organization_id).prefetch_related(
+            "stages"
+        )
+    }
+    needed = sorted((used | {Tier.FULL_REVIEW}) - {Tier.INSTANT}, key=lambda tier: tier.rank)
+    problems = [f"The tier {tier.label} is not set up." for tier in needed if tier not in settings]
+    full_review = settings.get(Tier.FULL_REVIEW)
+    if full_review is not None and not full_review.stages.all():
+        problems.append("The tier full review has no stage: nobody could approve.")
+    return problems
+
+
+POLICIES = Editions(Policy, "approvals.policy", check_policy)
+publish_policy = POLICIES.publish
+
+
+def draft_policy(workflow: Workflow, bands: Mapping[str, Bands], *, by: User | None, reason: str) -> Policy:
+    """A draft from bands a currency: {"GBP": [("0.00", Tier.INSTANT), ("25.00", Tier.FAST_TRACK)]}.
+
+    Raises Unpublishable when a currency or an amount is none.
+    """
+    with POLICIES.drafting(workflow, by=by, reason=reason) as number:
+        policy = Policy.objects.create(workflow=workflow, number=number)
+        try:
+            rows = [
+                Threshold(policy=policy, currency=currency, above_minor=Money.parse(above, currency).minor, tier=tier)
+                for currency, own in bands.items()
+                for above, tier in own
+            ]
+        except BadAmount as refusal:
+            raise Unpublishable(str(refusal)) from refusal
+        Threshold.objects.bulk_create(rows)
+    return policy
+
+
+@transaction.atomic
+def publish_bands(workflow: Workflow, bands: Mapping[str, Bands], *, by: User | None, reason: str) -> Policy:
+    """Draft a policy from bands and put it in force. Raises Unpublishable."""
+    return publish_policy(draft_policy(workflow, bands, by=by, reason=reason), by=by, reason=reason)
+
+
+def new_draft_policy(policy: Policy, *, by: User | None, reason: str) -> Policy:
+    """A copy of a policy to edit."""
+    with POLICIES.drafting(policy.workflow, by=by, reason=reason, source=str(policy)) as number:
+        copy = Policy.objects.create(workflow=policy.workflow, number=number)
+        rows = list(policy.thresholds.all())
+        for row in rows:
+            row.pk, row.policy = None, copy
+        Threshold.objects.bulk_create(rows)
+    return copy

@@ -1,0 +1,95 @@
+"""What would keep a definition from running, found before it is published and said in sentences."""
+
+from workflows import registry, rules
+from workflows.models import RuleSet, Step, WorkflowVersion
+from workflows.states import VersionState
+
+# Fields of a case that a version fills from its event.
+FIELDS = ("key", "amount", "currency", "target", "party", "reason", "requested_by", "moment")
+# What moving money needs to know of its case, and what its consent is about.
+FIELDS_FOR_MONEY = ("amount", "currency", "target")
+# A decision needs facts, and consent is given to a decision.
+GOES_BEFORE = {"decide": "gather", "approve": "decide"}
+MOST_RULES = 200
+
+
+def check(version: WorkflowVersion) -> list[str]:
+    """What keeps a version from running; nothing means it can be published."""
+    steps = list(version.steps.order_by("position"))
+    problems = [*_check_fields(version, steps), *_check_events(version), *_check_steps(steps)]
+    published = version.workflow.rule_sets.filter(state=VersionState.PUBLISHED)
+    if any(step.kind == "decide" for step in steps) and not published.exists():
+        problems.append("The workflow has no published rules: publish a rule set first.")
+    for further in registry.definition_checks:
+        problems += further(version)
+    return problems
+
+
+def check_rules(rule_set: RuleSet) -> list[str]:
+    """What keeps a rule set from deciding; nothing means it can be published."""
+    found = list(rule_set.rules.order_by("position"))
+    names = [rule.name for rule in found]
+    problems = [f"“{rule.name}”: {text}" for rule in found for text in rules.check(rule.conditions)]
+    problems += [f"Two rules are named “{name}”." for name in sorted({n for n in names if names.count(n) > 1})]
+    if not found:
+        problems.append("A rule set needs at least one rule.")
+    if len(found) > MOST_RULES:
+        problems.append(f"A rule set has at most {MOST_RULES} rules.")
+    return problems
+
+
+def _check_fields(version: WorkflowVersion, steps: list[Step]) -> list[str]:
+    fields = version.fields
+    if not isinstance(fields, dict):
+        return ["The fields are names with names: {field of the case: field of the event}."]
+    problems = [f"A case has no field “{name}”: it has {', '.join(FIELDS)}." for name in fields if name not in FIELDS]
+    problems += [
+        f"The field “{name}” must name a field of the event."
+        for name, source in fields.items()
+        if not isinstance(source, str) or not source.strip()
+    ]
+    needed = ("key", *(FIELDS_FOR_MONEY if any(map(_moves_money, steps)) else ()))
+    return problems + [f"The fields do not say where “{name}” comes from." for name in needed if name not in fields]
+
+
+def _check_events(version: WorkflowVersion) -> list[str]:
+    """An event type must have one meaning in an organization, or an arriving event could not be told apart."""
+    problems = []
+    if not version.opened_by.strip():
+        problems.append("No event type opens a case.")
+    elif version.opened_by == version.withdrawn_by:
+        problems.append(f"“{version.opened_by}” cannot both open and withdraw a case.")
+    others = WorkflowVersion.objects.filter(
+        state=VersionState.PUBLISHED, workflow__organization_id=version.workflow.organization_id
+    ).exclude(workflow_id=version.workflow_id)
+    for other in others.select_related("workflow"):
+        taken = {other.opened_by, other.withdrawn_by} & {version.opened_by, version.withdrawn_by} - {""}
+        problems += [f"“{event_type}” is taken by the workflow {other.workflow}." for event_type in sorted(taken)]
+        if other.case_kind == version.case_kind:
+            problems.append(f"Cases of the kind “{version.case_kind}” belong to the workflow {other.workflow}.")
+    return problems
+
+
+def _check_steps(steps: list[Step]) -> list[str]:
+    problems: list[str] = []
+    passed: set[str] = set()
+    for step in steps:
+        problems += [f"Step {step.key}: {text}" for text in _check_step(step, passed)]
+        passed.add(step.kind)
+    return problems if steps else ["A workflow needs at least one step."]
+
+
+def _check_step(step: Step, passed: set[str]) -> list[str]:
+    kind = registry.step_kinds.get(step.kind)
+    if kind is None:
+        return [f"there is no step kind “{step.kind}”; there is {', '.join(sorted(registry.step_kinds))}."]
+    if not isinstance(step.config, dict):
+        return ["the settings are names with values."]
+    needed = "approve" if kind.moves_money else GOES_BEFORE.get(step.kind, "")
+    missing = [f"{step.kind} needs a step of the kind {needed} before it."] if needed and needed not in passed else []
+    return [*kind.check(step.config), *missing]
+
+
+def _moves_money(step: Step) -> bool:
+    kind = registry.step_kinds.get(step.kind)
+    return kind is not None and kind.moves_money
