@@ -34,7 +34,7 @@ class DeskMiddleware:
         return response
 
     def _attach(self, request: HttpRequest) -> None:
-        mine = Membership.objects.active().filter(user=request.user).select_related("organization")  # type: ignore[attr-defined]
+        mine = Membership.objects.active().filter(user_id=request.user.pk or 0).select_related("organization")
         chosen = request.session.get(ORGANIZATION_KEY)
         rows = sorted(mine, key=lambda row: (row.organization_id != chosen, row.pk))
         if rows:

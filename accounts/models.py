@@ -84,7 +84,7 @@ class Membership(models.Model):
     role = models.CharField(max_length=12, choices=Role.choices)
     ended_at = models.DateTimeField(null=True, blank=True, help_text="Set to take the rights away; the row stays.")
 
-    objects: ClassVar[models.Manager["Membership"]] = MembershipQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[models.Manager["Membership"]] = MembershipQuerySet.as_manager()
 
     class Meta:
         ordering = ["organization", "user"]

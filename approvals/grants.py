@@ -16,7 +16,7 @@ def grant(case: Case, run: Run, decision: Decision, *, source: "Source", granted
         run=run,
         decision=decision,
         source=source,
-        amount_minor=case.amount_minor,
+        amount_minor=case.amount_minor or 0,
         currency=case.currency,
         target=case.target,
         content_hash=decision.content_hash,

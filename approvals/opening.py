@@ -17,7 +17,7 @@ from workflows.states import FailureKind, Tier
 
 
 def open_review(case: Case, run: Run, decision: Decision, *, actor: Actor) -> Review:
-    """Ask people about a decided case, inside the transaction of its run. Raises StepFailed when nobody is configured."""
+    """Ask people about a decided case, inside the transaction of its run. Raises StepFailed when no team is named."""
     tier = Tier(decision.tier)
     settings = TierSettings.objects.filter(organization_id=case.organization_id, tier=tier).first()
     if settings is None or not settings.stages.exists():

@@ -54,9 +54,11 @@ def _check_tiers(policy: Policy, used: set[Tier]) -> list[str]:
     }
     needed = sorted((used | {Tier.FULL_REVIEW}) - {Tier.INSTANT}, key=lambda tier: tier.rank)
     problems = [f"The tier {tier.label} is not set up." for tier in needed if tier not in settings]
-    full_review = settings.get(Tier.FULL_REVIEW)
-    if full_review is not None and not full_review.stages.all():
-        problems.append("The tier full review has no stage: nobody could approve.")
+    problems += [
+        f"The tier {tier.label} has no stage: nobody could be asked."
+        for tier in needed
+        if tier in settings and not settings[tier].stages.all()
+    ]
     return problems
 
 

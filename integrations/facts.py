@@ -21,14 +21,14 @@ declare(
     FactType("customer.known", "flag", "", "shop", "Whether the shop knows the customer.", "Customer known"),
     FactType("customer.age_days", "days", "days", "shop", "Days since the customer's first order.", "Customer for"),
     FactType(
-        "customer.bought_before", "flag", "", "shop", "Whether every returned article was bought before.", "Bought before"
+        "customer.bought_before", "flag", "", "shop", "Whether all that comes back was bought before.", "Bought before"
     ),
     FactType(
         "customer.returned_more", "flag", "", "shop", "Whether more units come back than were bought.",
         "Returns more than bought",
     ),
-    FactType("customer.refunds_30d", "count", "refunds", "gateway", "Refunds in the 30 days before.", "Refunds in 30 days"),
-    FactType("customer.refunds_90d", "count", "refunds", "gateway", "Refunds in the 90 days before.", "Refunds in 90 days"),
+    FactType("customer.refunds_30d", "count", "refunds", "gateway", "Refunds in 30 days before.", "Refunds in 30 days"),
+    FactType("customer.refunds_90d", "count", "refunds", "gateway", "Refunds in 90 days before.", "Refunds in 90 days"),
     FactType(
         "customer.refunded_90d", "money", "minor units", "gateway", "Money refunded in the 90 days before.",
         "Refunded in 90 days",
@@ -85,11 +85,11 @@ def facts_of(evidence: Evidence) -> dict[str, Any]:
 def _lines(case: Case) -> list[tuple[str, int]]:
     """Sku and units of the lines that could be read."""
     lines = case.data.get("lines")
-    found: list[tuple[str, int]] = []
-    for line in lines if isinstance(lines, list) else []:
-        if isinstance(line, Mapping) and isinstance(line.get("quantity"), int):
-            found.append((str(line.get("sku", ""))[:40], int(line["quantity"])))
-    return found
+    return [
+        (str(line.get("sku", ""))[:40], int(line["quantity"]))
+        for line in (lines if isinstance(lines, list) else [])
+        if isinstance(line, Mapping) and isinstance(line.get("quantity"), int)
+    ]
 
 
 def _request_facts(evidence: Evidence) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def _payment_facts(evidence: Evidence) -> dict[str, Any]:
 
 
 def disagreements(evidence: Evidence) -> list[str]:
-    """Where shop, gateway and request differ, in sentences; the gateway is trusted about money, the shop about orders."""
+    """Where shop, gateway and request differ, in sentences; the gateway is trusted on money, the shop on orders."""
     seen, order, case, found = evidence.seen, evidence.order, evidence.case, []
     if seen and case.currency and seen.captured.currency != case.currency:
         found.append(f"The request is in {case.currency}, the payment in {seen.captured.currency}.")

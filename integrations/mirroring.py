@@ -80,8 +80,8 @@ def take_refund(payment: Payment, receipt: Receipt) -> Refund:
     elif row.status != receipt.status or row.amount_minor != receipt.amount.minor:
         row.status, row.amount_minor = receipt.status, receipt.amount.minor
         row.save(update_fields=["status", "amount_minor"])
-    if released:
-        Action.objects.filter(key=receipt.key).update(holds_reservation=False)
+    if ours is not None and released:
+        Action.objects.filter(pk=ours.pk).update(holds_reservation=False)
     if released or counts != counted:
         payment.reserved_minor -= released
         payment.refunded_minor += counts - counted

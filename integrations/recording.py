@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 MOST_ATTEMPTS = 6
 _PENDING_PAUSE = timedelta(seconds=20)
 _WRITTEN = [
-    "state", "due_at", "lease_until", "external_reference", "message", "succeeded_at", "verified_at", "holds_reservation",
+    "state", "due_at", "lease_until", "external_reference", "message", "succeeded_at", "verified_at",
+    "holds_reservation",
     "first_sent_at",
 ]  # fmt: skip
 

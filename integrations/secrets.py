@@ -40,7 +40,7 @@ def decrypt(cipher: str) -> str:
 
 
 class EncryptedField(models.TextField):
-    """Holds cipher text; assign with `encrypt(…)`, read with `decrypt(…)`, so that no plain text travels by accident."""
+    """Holds cipher text: assign with `encrypt(…)`, read with `decrypt(…)`; plain text never travels by accident."""
 
     def deconstruct(self) -> Any:
         name, _, args, kwargs = super().deconstruct()

@@ -98,7 +98,7 @@ def claim(limit: int) -> list[Action]:
 
 
 def carry_out(gateway: RefundGateway, action: Action) -> Answer:
-    """One try at an action, outside any transaction. What may have been sent before is looked up before it is repeated."""
+    """One try at an action, outside any transaction. What may have been sent before is looked up first."""
     try:
         receipt = _refund(gateway, action)
     except CallFailed as trouble:

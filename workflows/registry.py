@@ -1,4 +1,4 @@
-"""What the rooms above teach the engine: step kinds, event readers, news, facts and demands. Nothing else passes upward."""
+"""What the rooms above teach the engine: step kinds, readers, news, demands and checks. Nothing else passes upward."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -125,7 +125,7 @@ def _holds(condition: Mapping[str, Any], facts: Mapping[str, Any]) -> bool | Non
 def evaluate(rule: Rule, facts: Mapping[str, Any]) -> Demand:
     """What a rule says about these facts. What cannot be known asks for a full review, never for less."""
     results = [_holds(condition, facts) for condition in rule.conditions]
-    decisive = False if rule.match == Rule.Match.ALL else True
+    decisive = rule.match == Rule.Match.ANY
     used = tuple(str(condition.get("fact")) for condition in rule.conditions)
     if decisive in results:
         outcome: bool | None = decisive

@@ -1,4 +1,4 @@
-"""The step kind `approve`: rules may authorize at once; otherwise people are asked, or told and given time to object."""
+"""The step kind `approve`: rules authorize at once, or people are asked, or told and given time to object."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -38,7 +38,9 @@ class Approve:
             raise StepFailed(FailureKind.DATA, "The content changed after the decision: it has to be decided again.")
         if decision.tier == Tier.INSTANT:
             return self._authorize_by_rule(context, decision)
-        review = Review.objects.filter(decision=decision).order_by("-pk").first() if decision.pk else None
+        review = (
+            Review.objects.filter(decision=decision).order_by("-pk").first() if not decision._state.adding else None
+        )
         if review is None:
             return self._ask(context, decision)
         if review.state == ReviewState.VOID:
@@ -60,7 +62,7 @@ class Approve:
         return Done("Authorized by rules.")
 
     def _ask(self, context: RunContext, decision: Decision) -> Outcome:
-        if decision.pk is None:
+        if decision._state.adding:
             context.batch.flush()
         review = opening.open_review(context.case, context.run, decision, actor=context.actor)
         return Wait(WaitsFor.REVIEW, opening.waiting_words(review))

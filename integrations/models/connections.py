@@ -92,7 +92,7 @@ class Call(models.Model):
     milliseconds = models.PositiveIntegerField()
     at = models.DateTimeField(db_default=Now())
 
-    objects: ClassVar[models.Manager["Call"]] = CallQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[models.Manager["Call"]] = CallQuerySet.as_manager()
 
     class Meta:
         ordering = ["-pk"]

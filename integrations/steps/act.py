@@ -108,7 +108,7 @@ def _newest_grant(context: RunContext) -> Authorization | None:
 
 
 def _refusal(context: RunContext, grant: Authorization | None) -> str:
-    """Why the money must not move; nothing moves on an authorization for other content, or whose givers lost the right."""
+    """Why the money must not move: an authorization for other content, or one whose givers lost the right."""
     case = context.case
     if grant is None:
         return "No authorization covers this refund."
@@ -118,8 +118,6 @@ def _refusal(context: RunContext, grant: Authorization | None) -> str:
         return "The authorization is over another amount."
     if grant.target != case.target or not grant.target:
         return "The authorization is for another payment."
-    if grant.pk is None:
-        return ""
     return next((text for check in registry.grant_checks for text in [check(grant)] if text), "")
 
 
@@ -129,6 +127,6 @@ def _by_state(action: Action) -> Outcome:
             return Done(f"{action.amount} refunded, verified at the gateway.")
         case ActionState.MISMATCHED | ActionState.FAILED:
             raise StepFailed(
-                FailureKind.DATA, action.message or "The gateway refused.", connection=action.connection.slug
+                FailureKind.DATA, action.message or "The gateway refused it.", connection=action.connection.slug
             )
     return Wait(WaitsFor.ACTION, f"Refund of {action.amount}: {action.message or 'being sent'}")

@@ -13,6 +13,6 @@ class OpsRequest(HttpRequest):
     """A request behind the sign-in: who, in which organization, and by which htmx control."""
 
     htmx: HtmxDetails
-    user: "User"  # type: ignore[assignment]
+    user: "User"
     membership: "Membership"
     request_id: str

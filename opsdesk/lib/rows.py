@@ -16,12 +16,9 @@ def write_changes(rows: Sequence[models.Model], fields: Sequence[str]) -> int:
     if not rows:
         return 0
     meta = type(rows[0])._meta
-    columns = [meta.get_field(name) for name in fields]
+    columns: list[Any] = [meta.get_field(name) for name in fields]
     pk: Any = meta.pk
-    target = sql.SQL(", ").join(
-        sql.SQL("{0} = v.{0}").format(sql.Identifier(str(column.column)))
-        for column in columns  # type: ignore[union-attr]
-    )
+    target: Any = sql.SQL(", ").join(sql.SQL("{0} = v.{0}").format(sql.Identifier(column.column)) for column in columns)
     types = [pk.rel_db_type(connection), *(_type_of(column) for column in columns)]
     one = sql.SQL("({})").format(sql.SQL(", ").join(sql.SQL("%s::" + kind) for kind in types))
     statement = sql.SQL(
@@ -30,21 +27,16 @@ def write_changes(rows: Sequence[models.Model], fields: Sequence[str]) -> int:
         table=sql.Identifier(meta.db_table),
         target=target,
         values=sql.SQL(", ").join([one] * len(rows)),
-        names=sql.SQL(", ").join(
-            sql.Identifier(str(column.column))  # type: ignore[union-attr]
-            for column in [pk, *columns]
-        ),
+        names=sql.SQL(", ").join(sql.Identifier(column.column) for column in [pk, *columns]),
         pk=sql.Identifier(pk.column),
     )
     values: list[Any] = []
     for row in rows:
         values.append(row.pk)
-        for column in columns:
-            value = getattr(row, column.attname)  # type: ignore[union-attr]
-            values.append(column.get_db_prep_save(value, connection))  # type: ignore[union-attr]
+        values.extend(column.get_db_prep_save(getattr(row, column.attname), connection) for column in columns)
     with connection.cursor() as cursor:
-        cursor.execute(statement, values)  # type: ignore[arg-type]
-        return cursor.rowcount
+        cursor.execute(statement, values)
+        return int(cursor.rowcount)
 
 
 def _type_of(column: Any) -> str:

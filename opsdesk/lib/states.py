@@ -29,7 +29,8 @@ class Movable(models.Model):
     def move_to(self, new: str, **changes: Any) -> None:
         """Change state and `changes` by one guarded UPDATE; raises Overtaken when the row has moved meanwhile."""
         self.check_move(new)
-        rows = type(self)._default_manager.filter(pk=self.pk, state=self.state)
+        rows: Any = type(self)._default_manager
+        rows = rows.filter(pk=self.pk, state=self.state)
         if rows.update(state=new, **changes) != 1:
             raise Overtaken(f"{self} was changed meanwhile: look at it again.")
         self.take_over(new, **changes)

@@ -71,7 +71,8 @@ class RunContext:
     @property
     def facts(self) -> Mapping[str, Any]:
         """The facts gathered so far."""
-        return self.run.facts
+        facts: Mapping[str, Any] = self.run.facts
+        return facts
 
     @property
     def actor(self) -> Actor:

@@ -40,7 +40,7 @@ class Event(Movable):
     case = models.ForeignKey("Case", on_delete=models.PROTECT, null=True, related_name="events")
     looked_at = models.DateTimeField(null=True)
 
-    objects: ClassVar[models.Manager["Event"]] = EventQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[models.Manager["Event"]] = EventQuerySet.as_manager()
 
     class Meta:
         ordering = ["-pk"]

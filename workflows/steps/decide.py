@@ -1,4 +1,4 @@
-"""The step kind `decide`: rules and thresholds give a tier; the strictest wins, and what is not known goes to people."""
+"""The step kind `decide`: rules and thresholds give a tier, the strictest wins, what is not known goes to people."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,0 +1,161 @@
+"""The intake: webhooks are checked, stored byte for byte in one statement, and acknowledged. Nothing is read here.
+
+Statements of one acknowledged webhook: find the endpoint, insert; for a copy also: find the first one; for the same
+id with other content also: insert that one aside. One of them writes, so there is one commit.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import structlog
+from django.core.handlers.wsgi import WSGIRequest
+from django.db import Error, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from accounts.access import public
+from integrations.models import Endpoint
+from integrations.secrets import Undecryptable
+from integrations.signatures import BadSignature, verify
+from opsdesk.lib import clock, queue
+from workflows.states import EventState
+
+log = structlog.get_logger(__name__)
+
+LARGEST = 256 * 1024
+RETRY_AFTER_SECONDS = 5
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_INSERT = """
+    INSERT INTO workflows_event
+        (organization_id, source, dedupe_key, reader, body, body_hash, state, type, reason)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, '', %s)
+    ON CONFLICT (source, dedupe_key) DO NOTHING
+    RETURNING id
+"""
+_EPF = ["id", "organization_id", "scheme", "secret", "old_secret", "old_secret_until", "enabled"]
+_EP = f"SELECT {','.join('e.' + f for f in _EPF)} FROM integrations_endpoint e JOIN accounts_organization o ON o.id = e.organization_id WHERE o.slug = %s AND e.slug = %s"
+_FIND = "SELECT id, body_hash FROM workflows_event WHERE source = %s AND dedupe_key = %s"
+
+
+class Refused(Exception):
+    """The request is not taken; the status says why to the sender, the reason to people."""
+
+    def __init__(self, status: int, reason: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+        self.headers = headers or {}
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Where a body is stored, and whether it had been before."""
+
+    event_id: int
+    duplicate: bool
+
+
+@public
+@csrf_exempt
+def receive(request: HttpRequest, organization: str, endpoint: str) -> HttpResponse:
+    """Take in a webhook. Public, because senders cannot sign in: the signature says who they are."""
+    source = f"{organization}/{endpoint}"
+    try:
+        taken = _take(request, source, organization, endpoint)
+    except Refused as refusal:
+        log.info("webhook_refused", source=source, status=refusal.status, reason=refusal.reason)
+        return _answer(refusal.status, {"error": refusal.reason}, refusal.headers)
+    except (Error, Undecryptable) as trouble:
+        # An error is not a "no": the row may be there all the same. The sender comes again and finds out.
+        log.error("webhook_not_stored", source=source, error=str(trouble))
+        if not connection.in_atomic_block:
+            connection.close()
+        again = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        return _answer(503, {"error": "Nothing could be stored. Please send it again."}, again)
+    if taken.duplicate:
+        return _answer(200, {"duplicate": taken.event_id})
+    queue.ring("workflows.tick")
+    return _answer(202, {"received": taken.event_id})
+
+
+def _answer(status: int, document: dict[str, Any], headers: Mapping[str, str] | None = None) -> HttpResponse:
+    return JsonResponse(document, status=status, headers={**_HEADERS, **(headers or {})})
+
+
+def _take(request: HttpRequest, source: str, organization: str, slug: str) -> Taken:
+    """Check from cheap to dear, then store. Raises Refused."""
+    if request.method != "POST":
+        raise Refused(405, "Webhooks are posted.", {"Allow": "POST"})
+    body = _read_body(cast(WSGIRequest, request))
+    _check_content_type(request)
+    with connection.cursor() as cursor:
+        cursor.execute(_EP, [organization, slug])
+        row = cursor.fetchone()
+    endpoint = Endpoint.from_db("default", _EPF, row) if row else None
+    if endpoint is None:
+        raise Refused(404, "Nobody listens here.")
+    try:
+        key = verify(endpoint, request.headers, body, clock.now())
+    except BadSignature as bad:
+        raise Refused(401, f"The signature was not accepted: {bad}.") from bad
+    if not endpoint.enabled:
+        raise Refused(404, "Nobody listens here.")
+    return _store(endpoint, source, key, body)
+
+
+def _read_body(request: WSGIRequest) -> bytes:
+    """The whole body, unless it is too large; then it is not read to its end."""
+    length = request.META.get("CONTENT_LENGTH", "")
+    if length:
+        if not (length.isascii() and length.isdigit()):
+            raise Refused(400, "Content-Length is not a number.")
+        if int(length) > LARGEST:
+            raise Refused(413, f"The body is larger than {LARGEST} bytes.")
+        wanted = int(length)
+    elif request.META.get("HTTP_TRANSFER_ENCODING"):
+        wanted = LARGEST + 1
+    else:
+        wanted = 0
+    try:
+        # Django's own stream ends at Content-Length, so it would show a chunked body as an empty one.
+        body: bytes = request.environ["wsgi.input"].read(wanted) if wanted else b""
+    except Exception as broken:  # noqa: BLE001 - every server has errors of its own for a body that is cut or malformed
+        raise Refused(400, "The body broke off.") from broken
+    if len(body) > LARGEST:
+        raise Refused(413, f"The body is larger than {LARGEST} bytes.")
+    if length and len(body) < wanted:
+        raise Refused(400, "The body broke off.")
+    return body
+
+
+def _check_content_type(request: HttpRequest) -> None:
+    kind, _, rest = request.META.get("CONTENT_TYPE", "").partition(";")
+    parameter = rest.replace(" ", "").replace('"', "").lower()
+    if kind.strip().lower() != "application/json" or parameter not in {"", "charset=utf-8"}:
+        raise Refused(415, "Webhooks are application/json in UTF-8.")
+    if request.META.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
+        raise Refused(415, "Webhooks are not compressed.")
+
+
+def _store(endpoint: Endpoint, source: str, key: str, body: bytes) -> Taken:
+    digest = hashlib.sha256(body).hexdigest()
+    row = [endpoint.organization_id, source, key, endpoint.scheme, body, digest, EventState.RECEIVED, ""]
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT, row)
+        if (inserted := cursor.fetchone()) is not None:
+            return Taken(inserted[0], duplicate=False)
+        cursor.execute(_FIND, [source, key])
+        first, first_digest = cursor.fetchone()
+        if first_digest == digest:
+            return Taken(first, duplicate=True)
+        # The id was used for other content: kept for people to see, never acted on.
+        aside = f"{key}#{digest}"
+        reason = f"The sender used the id of event {first} again for other content."
+        cursor.execute(_INSERT, [*row[:2], aside, *row[3:6], EventState.QUARANTINED, reason])
+        inserted = cursor.fetchone()
+        if inserted is None:
+            return Taken(first, duplicate=True)
+        log.warning("webhook_id_used_twice", source=source, first=first, event_id=inserted[0])
+        return Taken(inserted[0], duplicate=False)
