@@ -123,11 +123,19 @@ class Gateway(Process):
 
     def effects(self, *, after: int = 0) -> list[dict[str, Any]]:
         """What really happened, oldest first."""
-        return self.control(f"effects?after={after}", method="GET")["data"]
+        return self._log("effects", after)
 
     def requests(self, *, after: int = 0) -> list[dict[str, Any]]:
         """Every call of the API, oldest first."""
-        return self.control(f"requests?after={after}", method="GET")["data"]
+        return self._log("requests", after)
+
+    def _log(self, name: str, after: int) -> list[dict[str, Any]]:
+        """All rows of a log, page by page."""
+        rows: list[dict[str, Any]] = []
+        while page := self.control(f"{name}?after={after}", method="GET")["data"]:
+            rows += page
+            after = page[-1]["seq"]
+        return rows
 
     def seed(self, payments: list[dict[str, Any]], customers: list[dict[str, Any]] = ()) -> dict[str, int]:
         """Create payments that were made before."""

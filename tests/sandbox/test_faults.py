@@ -163,6 +163,7 @@ def test_chaos_of_the_same_seed_is_the_same_chaos(paid: Gateway) -> None:
         ("behaviour", {"mood": "bad"}),
         ("webhooks", {"duplicates": 2}),
         ("webhooks", {"speed": 2}),
+        ("webhooks", {"url": "ftp://x"}),
         ("nonsense", {}),
     ],
 )

@@ -133,7 +133,7 @@ def test_a_gateway_without_keys_does_it_each_time(paid: Gateway) -> None:
     for _ in range(2):
         assert paid.post("/v1/refunds", REFUND, key="k1").status == 200
 
-    assert len(paid.effects()) == 2
+    assert [effect["idempotency_key"] for effect in paid.effects()] == ["k1", "k1"]
 
 
 def test_a_key_lives_for_a_day(paid: Gateway) -> None:

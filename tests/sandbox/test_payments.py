@@ -18,6 +18,12 @@ def test_a_payment_is_read_with_its_charge_inside(paid: Gateway, client: stripe.
     assert intent.latest_charge.amount_refunded == 0
 
 
+def test_expansions_may_be_numbered(paid: Gateway) -> None:
+    answer = paid.get("/v1/refunds?expand[0]=data.charge&expand[1]=data.payment_intent.latest_charge")
+
+    assert answer.status == 200
+
+
 def test_without_expanding_the_charge_is_an_identifier(paid: Gateway, client: stripe.StripeClient) -> None:
     assert client.v1.payment_intents.retrieve("pi_536365").latest_charge == "ch_536365"
 

@@ -130,11 +130,11 @@ def test_a_broken_wish_moves_nothing(paid: Gateway, fields: dict[str, str], stat
 
 
 def test_only_metadata_can_be_changed(paid: Gateway, client: stripe.StripeClient) -> None:
-    refund = client.v1.refunds.create({"charge": "ch_536365", "metadata": {"a": "1", "b": "2"}})
+    refund = client.v1.refunds.create({"charge": "ch_536365", "metadata": {"a": "1", "7": "2"}})
 
     changed = client.v1.refunds.update(refund.id, {"metadata": {"a": "", "c": "3"}})
 
-    assert changed.metadata.to_dict() == {"b": "2", "c": "3"}
+    assert changed.metadata.to_dict() == {"7": "2", "c": "3"}
     with pytest.raises(stripe.InvalidRequestError, match="unknown parameter: amount"):
         client.v1.refunds.update(refund.id, {"amount": 1})  # type: ignore[typeddict-unknown-key]
 

@@ -9,6 +9,7 @@ import base64
 import binascii
 import hmac
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -89,7 +90,7 @@ class Api:
         if fault.kind == "429":
             wait = fault.seconds
             date = (fault.argument or "").startswith("date:")
-            value = formatdate(time.time() + wait, usegmt=True) if date else f"{wait:g}"
+            value = formatdate(math.ceil(time.time() + wait), usegmt=True) if date else f"{wait:g}"
             refusal = ApiError(
                 429, "Request rate limit exceeded.", code="rate_limit", headers=(("Retry-After", value),)
             )
@@ -132,7 +133,8 @@ class Api:
     def _work(self, call: Call, endpoint: Endpoint, params: Params, ids: list[str]) -> Response:
         """One turn at the books: replay or do, keep the answer under its key, log the request."""
         path, mark = call.request.path, fingerprint(call.request.body)
-        with self.ledger.turn(request_id=call.id, key=call.key, fault=call.fault) as turn:
+        sent_key = call.request.headers.get("idempotency-key")  # on record even where keys mean nothing
+        with self.ledger.turn(request_id=call.id, key=sent_key, fault=call.fault) as turn:
             kept = self.keys.find(turn.db, call.key, path, mark) if call.key else None
             if kept is not None:
                 call.replayed = True

@@ -83,7 +83,7 @@ def nest(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
         inner = _KEY.findall(name)
         if len(inner) != 1 or name != f"{first}[{inner[0]}]":
             raise ApiError(400, f"Invalid parameter name: {name}", param=name)
-        if inner[0] == "" or inner[0].isdigit():
+        if inner[0] == "":
             listed = values.setdefault(first, [])
             if not isinstance(listed, list):
                 raise ApiError(400, f"Invalid array: {first}", param=first)
@@ -196,6 +196,8 @@ class Params:
     def expansions(self) -> list[str]:
         """The paths of `expand[]`."""
         value = self.values.get("expand", [])
+        if isinstance(value, dict) and all(place.isdecimal() for place in value):
+            value = list(value.values())  # some clients write expand[0] instead of expand[]
         if not isinstance(value, list):
             raise ApiError(400, "Invalid array", param="expand")
         return value

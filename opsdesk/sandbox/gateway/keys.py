@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from enum import StrEnum
 
 from opsdesk.sandbox.gateway.dialect import ApiError
+from opsdesk.sandbox.gateway.schema import KEY_LIFE
 
-KEY_LIFE = 86_400.0
 KEY_LENGTH = 255
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from opsdesk.sandbox.storage import Store
 
 KEPT_REQUESTS = 100_000
+KEY_LIFE = 86_400.0
 
 STATE = """
 CREATE TABLE IF NOT EXISTS customers (
@@ -34,14 +35,15 @@ CREATE INDEX IF NOT EXISTS refunds_by_payment ON refunds (payment, seq);
 CREATE INDEX IF NOT EXISTS refunds_by_charge ON refunds (charge, seq);
 CREATE INDEX IF NOT EXISTS refunds_by_time ON refunds (created, seq);
 -- A change that will come by itself: the refund settles or fails at its time.
+-- (AUTOINCREMENT where threads remember numbers: none may come to mean another row after a reset.)
 CREATE TABLE IF NOT EXISTS plans (
-    seq INTEGER PRIMARY KEY, due REAL NOT NULL, refund TEXT NOT NULL, change TEXT NOT NULL);
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, due REAL NOT NULL, refund TEXT NOT NULL, change TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS events (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL, created INTEGER NOT NULL,
     body TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS events_by_time ON events (created, seq);
 CREATE TABLE IF NOT EXISTS deliveries (
-    seq INTEGER PRIMARY KEY, event TEXT NOT NULL, due REAL NOT NULL, first_due REAL NOT NULL,
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL, due REAL NOT NULL, first_due REAL NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL, answer TEXT);
 CREATE INDEX IF NOT EXISTS deliveries_open ON deliveries (due) WHERE state = 'pending';
 CREATE INDEX IF NOT EXISTS deliveries_by_event ON deliveries (event);
@@ -91,7 +93,9 @@ class Books(Store):
         self.effects = Store(folder / "effects.sqlite3", EFFECTS)
         self.append_effects(self._missing_effects())
         with self.transaction() as db:
-            db.execute("DELETE FROM requests WHERE seq <= (SELECT max(seq) FROM requests) - ?", (KEPT_REQUESTS,))
+            newest = db.execute("SELECT coalesce(max(seq), 0) FROM requests").fetchone()[0]
+            db.execute("DELETE FROM requests WHERE seq <= ?", (newest - KEPT_REQUESTS,))
+            db.execute("DELETE FROM keys WHERE created < ?", (time.time() - KEY_LIFE,))
 
     def append_effects(self, effects: Iterable[Effect]) -> None:
         """Write effects down; one that is written already stays as it is."""

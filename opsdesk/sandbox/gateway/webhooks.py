@@ -84,6 +84,9 @@ class PostOffice:
         now = {**self.manners.describe(), **wish}
         if not (0 <= float(now["duplicates"]) <= 1 and 0 <= float(now["drop"]) <= 1 and float(now["delay"]) >= 0):
             raise ValueError("Shares lie between 0 and 1, and the delay is not negative.")
+        url = wish.get("url", self.url)
+        if url is not None and urlsplit(str(url)).scheme not in {"http", "https"}:
+            raise ValueError("A webhook url begins with http:// or https://.")
         self.manners = Manners(
             float(now["delay"]),
             float(now["duplicates"]),
@@ -93,7 +96,7 @@ class PostOffice:
             tuple(map(str, now["events"])),
             random.Random(int(now["seed"])),  # noqa: S311 - repeatable on purpose
         )
-        self.url = wish.get("url", self.url)
+        self.url = url
         self.secret = str(wish.get("secret", self.secret))
         self._letters.pause(self.manners.paused)
 
