@@ -117,7 +117,7 @@ def countdown(
     over: str = "time is up",
     idle: str = "not started",
 ) -> dict[str, Any]:
-    """A ring and words that tick; `since` is when it started, `lead` stands before it, `over` is said at the end."""
+    """A ring and words that tick, from `since` to `until`; `lead` stands before, `over` ends it."""
     if until is None:
         return {"until": None, "idle": idle}
     left = max(until - clock.now(), timedelta(0))

@@ -17,15 +17,14 @@
   const occupied = (region) =>
     document.hidden || document.querySelector("dialog[open], :popover-open") ||
     (region.contains(document.activeElement) && document.activeElement.matches("input, textarea, select"));
-  const address = (detail) => detail.pathInfo?.finalRequestPath ?? detail.requestConfig?.path;
 
   const hold = (held) => {
-    if (!live) return;
     if (held) {
       const now = new Date().toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
       for (const place of live.querySelectorAll("[data-live-at]")) place.textContent = now;
     }
-    if (live.classList.toggle("lost", !held)) say(live.querySelector(".gone").textContent);
+    if (!held && !live.classList.contains("lost")) say(live.querySelector(".gone").textContent);
+    live.classList.toggle("lost", !held);
   };
 
   const fault = () => document.getElementById("toasts").replaceChildren(document.getElementById("fault").content.cloneNode(true));
@@ -41,8 +40,9 @@
     const { xhr, target } = event.detail;
     // Signed out meanwhile: asking for the page again leads to the sign-in and back.
     if (xhr.status === 401) { event.detail.shouldSwap = false; location.reload(); return; }
-    if (polled(event.detail) && occupied(event.detail.elt)) event.detail.shouldSwap = false;
-    else if (polled(event.detail) && xhr.status === 200) tags.set(event.detail.requestConfig.path, xhr.getResponseHeader("ETag"));
+    if (!polled(event.detail)) tags.clear();
+    else if (occupied(event.detail.elt)) event.detail.shouldSwap = false;
+    else if (xhr.status === 200) tags.set(event.detail.requestConfig.path, xhr.getResponseHeader("ETag"));
     lost = event.detail.shouldSwap && target.contains(document.activeElement) ? target.id : null;
   });
   // htmx finds the same id again by itself; where that is gone, focus goes to the place the answer names, never to the top.
@@ -55,8 +55,7 @@
   });
   body.addEventListener("htmx:afterRequest", (event) => {
     if (!polled(event.detail)) return;
-    if (event.detail.xhr.status >= 500 || event.detail.xhr.status === 0) hold(false);
-    else if (live?.classList.contains("lost") || event.detail.successful || event.detail.xhr.status === 304) hold(true);
+    hold(event.detail.xhr.status > 0 && event.detail.xhr.status < 500);
   });
   for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
     body.addEventListener(name, (event) => { if (!polled(event.detail) && event.detail.xhr.status !== 401) fault(); });
