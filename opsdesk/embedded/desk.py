@@ -130,9 +130,7 @@ def _manage(name: str, *arguments: str, runs: Runs = Runs.ALWAYS) -> Service:
     return _python(name, str(ROOT / "manage.py"), *arguments, runs=runs)
 
 
-def _python(
-    name: str, *arguments: str, ready: Callable[[], bool] | None = None, runs: Runs = Runs.ALWAYS
-) -> Service:
+def _python(name: str, *arguments: str, ready: Callable[[], bool] | None = None, runs: Runs = Runs.ALWAYS) -> Service:
     patience = MINUTES_TO_PREPARE * 60.0 if runs is Runs.ONCE else 60.0
     return Service(name, (sys.executable, *arguments), ready, runs, ready_seconds=patience, folder=Path(ROOT))
 

