@@ -5,6 +5,7 @@ With OPSDESK_PRODUCTION=1 a missing or odd value stops the start and is named in
 
 import os
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -137,14 +138,17 @@ FORMAT_MODULE_PATH = None
 
 STATIC_URL = "/static/"
 STATIC_ROOT = VAR_DIR / "static"
-STATICFILES_DIRS = [BASE_DIR / "static"]
-STATICFILES_STORAGE_PLAIN = "django.contrib.staticfiles.storage.StaticFilesStorage"
+_INTER = find_spec("fontpkg_inter")
+STATICFILES_DIRS: list[Any] = [BASE_DIR / "static"]
+if _INTER and _INTER.submodule_search_locations:
+    # The typeface comes from its package; without it the system's own is used.
+    STATICFILES_DIRS.append(("inter", Path(_INTER.submodule_search_locations[0]) / "files"))
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
-        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
-        if os.environ.get("OPSDESK_PLAIN_STATIC") != "1"
-        else STATICFILES_STORAGE_PLAIN
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if os.environ.get("OPSDESK_PLAIN_STATIC") == "1"
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }
 
