@@ -66,9 +66,7 @@ def plan(requests: Sequence[RefundRequest], shares: Shares, *, seed: int) -> lis
         ahead = [place for place in steady if place > index]
         overtaken_by = chance.randint(*(LATE_BY if arrival is Arrival.LATE else OUT_OF_ORDER_BY))
         places.append((ahead[min(overtaken_by, len(ahead)) - 1], chance.uniform(0.1, 1), index))
-    arranged = [
-        Delivery(requests[index], arrivals.get(index, Arrival.IN_ORDER)) for *_, index in sorted(places)
-    ]
+    arranged = [Delivery(requests[index], arrivals.get(index, Arrival.IN_ORDER)) for *_, index in sorted(places)]
     return _repeat(arranged, shares.duplicates, chance)
 
 

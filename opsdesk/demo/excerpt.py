@@ -86,9 +86,7 @@ def cut(sources: Sources, since: str) -> Cut:
         _add_request(result, refund, lines_of[refund["InvoiceNo"]], sources.matched)
 
     customers = {row["customer"] for row in asked if row["customer"]}
-    returned = {
-        (line["CustomerID"], line["StockCode"]) for row in asked for line in lines_of[row["InvoiceNo"]]
-    }
+    returned = {(line["CustomerID"], line["StockCode"]) for row in asked for line in lines_of[row["InvoiceNo"]]}
     pointed_at = {row["order"] for row in result.requests if row["order"]}
     _add_orders(result, lines_of, customers, returned, pointed_at)
     _add_customers(result, sources.lines, customers)
@@ -219,9 +217,7 @@ def _add_past_refund(
         }
     )
     result.past_refund_lines.extend(
-        {"reference": number, **_article(line)}
-        for line in lines
-        if (line["CustomerID"], line["StockCode"]) in returned
+        {"reference": number, **_article(line)} for line in lines if (line["CustomerID"], line["StockCode"]) in returned
     )
 
 
@@ -272,16 +268,12 @@ def _write(path: Path, rows: list[Row]) -> int:
 
 def main() -> None:
     """Cut, write and say what came out."""
-    parser = argparse.ArgumentParser(
-        description="Cut the demonstration excerpt out of the Online Retail records."
-    )
+    parser = argparse.ArgumentParser(description="Cut the demonstration excerpt out of the Online Retail records.")
     parser.add_argument("lines", type=Path, help="all invoice lines, CSV")
     parser.add_argument("refunds", type=Path, help="one row a refund, CSV")
     parser.add_argument("matched", type=Path, help="refund lines joined with earlier purchases, CSV")
     parser.add_argument("--since", default=SINCE, help=f"first day of the requests, default {SINCE}")
-    parser.add_argument(
-        "--out", type=Path, default=DATA, help="folder to write to, default the project's own"
-    )
+    parser.add_argument("--out", type=Path, default=DATA, help="folder to write to, default the project's own")
     chosen = parser.parse_args()
 
     result = cut(Sources.read(chosen.lines, chosen.refunds, chosen.matched), chosen.since)

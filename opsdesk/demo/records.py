@@ -63,6 +63,11 @@ class Refund:
     lines: tuple[Line, ...]
     fits: bool
 
+    @property
+    def gateway_id(self) -> str:
+        """The gateway's refund of it."""
+        return f"re_{self.reference}"
+
 
 @dataclass(frozen=True, slots=True)
 class RefundRequest:
@@ -90,9 +95,7 @@ class Excerpt:
     def read(cls, weeks: int) -> "Excerpt":
         """Read the excerpt with every moment moved by so many weeks."""
         orders = tuple(_orders(weeks))
-        return cls(
-            tuple(_customers(weeks)), orders, tuple(_past_refunds(weeks, orders)), tuple(_requests(weeks))
-        )
+        return cls(tuple(_customers(weeks)), orders, tuple(_past_refunds(weeks, orders)), tuple(_requests(weeks)))
 
     def refunded_before(self) -> dict[str, list[Refund]]:
         """The past refunds that went back over the payment of an order, by order number."""
@@ -163,9 +166,7 @@ def _requests(weeks: int) -> Iterator[RefundRequest]:
 def _lines(table: str, owner: str) -> dict[str, list[Line]]:
     by_owner: dict[str, list[Line]] = defaultdict(list)
     for row in _rows(table):
-        line = Line(
-            row["sku"], row.get("description", ""), int(row["quantity"]), int(row["unit_price_minor"])
-        )
+        line = Line(row["sku"], row.get("description", ""), int(row["quantity"]), int(row["unit_price_minor"]))
         by_owner[row[owner]].append(line)
     return by_owner
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from opsdesk.demo.deliveries import Arrival, Delivery
+from opsdesk.demo.deliveries import Delivery
 from opsdesk.demo.records import RefundRequest
 from opsdesk.demo.shop import Answer, Shop
 
@@ -16,7 +16,7 @@ REASONS_KEPT = 5
 
 @dataclass
 class Summary:
-    """What became of the deliveries."""
+    """What became of the deliveries, by the desk's own answers."""
 
     sent: int = 0
     accepted: int = 0
@@ -33,7 +33,7 @@ class Summary:
             self.refused += 1
             if len(self.reasons) < REASONS_KEPT:
                 self.reasons.append(f"{delivery.request.reference}: {answer.status} {answer.text[:120]}")
-        elif delivery.arrival is Arrival.DUPLICATE:
+        elif answer.duplicate:
             self.duplicates += 1
         else:
             self.accepted += 1
@@ -46,9 +46,7 @@ class Summary:
         return "\n".join([figures, *(f"  refused {reason}" for reason in self.reasons)])
 
 
-def pending(
-    requests: Sequence[RefundRequest], arrived: Collection[str], count: int | None
-) -> list[RefundRequest]:
+def pending(requests: Sequence[RefundRequest], arrived: Collection[str], count: int | None) -> list[RefundRequest]:
     """The next requests that have not arrived: this is how a restarted replay goes on where it stopped."""
     left = (request for request in requests if request.reference not in arrived)
     return list(itertools.islice(left, count))
@@ -80,7 +78,5 @@ def play(
         wait = due - time.monotonic()
         if wait > 0:
             sleep(wait)
-        due = max(due, time.monotonic() - 1.0) + next(
-            pauses
-        )  # after an outage: no burst beyond a second's worth
+        due = max(due, time.monotonic() - 1.0) + next(pauses)  # after an outage: no burst beyond a second's worth
         summary.count(delivery, shop.deliver(delivery.request))

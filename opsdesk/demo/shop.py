@@ -16,6 +16,7 @@ from opsdesk.lib.errors import DomainError
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0  # seconds before a retry: doubled each time, up to the longest
 ANSWER_WITHIN = 30.0
+_MESSAGE = "msg_"
 
 
 class DeskUnreachable(DomainError):
@@ -33,6 +34,11 @@ class Answer:
     @property
     def taken(self) -> bool:
         return 200 <= self.status < 300
+
+    @property
+    def duplicate(self) -> bool:
+        """Whether the desk had it already: 202 is for what is new."""
+        return self.taken and self.status != 202
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +99,12 @@ class Shop:
 
 def event_id(request: RefundRequest) -> str:
     """The id of the message, the same however often it is sent."""
-    return f"msg_{request.reference}"
+    return f"{_MESSAGE}{request.reference}"
+
+
+def reference_of(message: str) -> str:
+    """The request that a message id belongs to."""
+    return message.removeprefix(_MESSAGE)
 
 
 def event_of(request: RefundRequest) -> bytes:

@@ -12,9 +12,7 @@ from opsdesk.demo.records import RefundRequest
 
 def _requests(count: int) -> list[RefundRequest]:
     moment = datetime(2026, 1, 1, tzinfo=UTC)
-    return [
-        RefundRequest(f"C{number:06}", "17548", None, moment, 100, "returned", ()) for number in range(count)
-    ]
+    return [RefundRequest(f"C{number:06}", "17548", None, moment, 100, "returned", ()) for number in range(count)]
 
 
 def _count(deliveries: list[Delivery], arrival: Arrival) -> int:

@@ -97,8 +97,7 @@ def test_past_refunds_that_fit_never_exceed_their_order() -> None:
     totals = {order.number: order.total_minor for order in cut.orders}
 
     refunded = {
-        number: sum(refund.amount_minor for refund in refunds)
-        for number, refunds in cut.refunded_before().items()
+        number: sum(refund.amount_minor for refund in refunds) for number, refunds in cut.refunded_before().items()
     }
 
     assert len(refunded) > 400

@@ -118,9 +118,7 @@ def test_every_request_of_the_excerpt_makes_an_event_below_the_limit() -> None:
     assert all(json.loads(event)["data"]["lines"] for event in events)
 
 
-def test_an_unwilling_desk_is_asked_again_with_the_same_message(
-    desk: Desk, shop: Shop, pauses: list[float]
-) -> None:
+def test_an_unwilling_desk_is_asked_again_with_the_same_message(desk: Desk, shop: Shop, pauses: list[float]) -> None:
     desk.answers = [503, 429, 0, 202]
 
     answer = shop.deliver(REQUEST)
