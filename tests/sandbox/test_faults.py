@@ -5,6 +5,7 @@ import time
 from email.utils import parsedate_to_datetime
 
 import pytest
+import stripe
 
 from tests.plugins.sandbox import Answer, Gateway, SandboxRefused, wait_until
 from tests.sandbox.conftest import PAYMENT
@@ -24,6 +25,15 @@ def test_lost_after_does_it_and_says_nothing(paid: Gateway) -> None:
     again = paid.post("/v1/refunds", REFUND, key="k1")
     assert again.headers["Idempotent-Replayed"] == "true"
     assert len(paid.effects()) == 1
+
+
+def test_stripes_own_client_gets_over_a_lost_answer(paid: Gateway, client: stripe.StripeClient) -> None:
+    paid.fault("lost_after", method="POST")
+
+    refund = client.v1.refunds.create({"charge": "ch_536365"}, {"max_network_retries": 1})
+
+    assert [effect["refund"] for effect in paid.effects()] == [refund.id]
+    assert [each["replayed"] for each in paid.requests()] == [0, 1]
 
 
 def test_lost_before_does_nothing(paid: Gateway) -> None:

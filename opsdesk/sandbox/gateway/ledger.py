@@ -55,8 +55,8 @@ class Turn:
         }
         text = json.dumps(body, separators=(",", ":"))
         self.db.execute(
-            "INSERT INTO events (id, type, created, body) VALUES (?,?,?,?)",
-            (event_id, kind, int(self.now), text),
+            "INSERT INTO events (id, type, created, payment, body) VALUES (?,?,?,?,?)",
+            (event_id, kind, int(self.now), thing.get("payment_intent", thing["id"]), text),
         )
         self.events.append(event_id)
 

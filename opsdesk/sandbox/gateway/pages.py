@@ -76,7 +76,9 @@ class Pages:
         on += ["over-refunds allowed"] if self.ledger.allow_over_refund else []
         words = Html(" ".join(badge(word, "warn") for word in on)) if on else badge("none", "calm")
         waiting = self.ledger.books.number("SELECT count(*) FROM deliveries WHERE state = 'pending'")
-        return facts([("Faults switched on", words), ("Webhooks to", self.ledger.post.url), ("waiting", waiting)])
+        return facts(
+            [("Faults switched on", words), ("Webhooks go to", self.ledger.post.url), ("Webhooks waiting", waiting)]
+        )
 
     def _payment(self, payment: str) -> Response:
         books = self.ledger.books
@@ -87,7 +89,7 @@ class Pages:
         events = books.rows(
             "SELECT e.type, e.created, d.state, d.attempts, d.answer FROM events e"
             " LEFT JOIN deliveries d ON d.event = e.id"
-            " WHERE json_extract(e.body, '$.data.object.payment_intent') = ? ORDER BY e.seq DESC LIMIT 50",
+            " WHERE e.payment = ? ORDER BY e.seq DESC LIMIT 50",
             payment,
         )
         body = [
@@ -148,7 +150,7 @@ def _payment(row: sqlite3.Row) -> tuple[object, ...]:
 
 
 def _refunds(caption: str, rows: list[sqlite3.Row]) -> Html:
-    headings = ["Refund", "When", "Payment", "State", "Amount#", "By", ""]
+    headings = ["Refund", "When", "Payment", "State", "Amount#", "By", "What may follow"]
     return table(caption, headings, map(_refund, rows), empty="Nothing was refunded.")
 
 
