@@ -5,6 +5,7 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import setup_logging
+from kombu import Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsdesk.settings")
 
@@ -25,7 +26,8 @@ app.conf.update(
     task_soft_time_limit=60,
     task_time_limit=90,
     task_default_queue="engine",
-    task_create_missing_queues=True,
+    # A worker consumes all of them unless it is started with -Q.
+    task_queues=[Queue("engine"), Queue("actions")],
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     broker_pool_limit=4,

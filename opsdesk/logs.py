@@ -16,14 +16,12 @@ def configure(options: dict[str, Any]) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    as_json = os.environ.get("OPSDESK_LOG_JSON") == "1" or not sys.stderr.isatty()
-    renderer: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    # Machines read JSON, one line an event; people at a laptop read words.
+    as_json = os.environ.get("OPSDESK_LOG_JSON", os.environ.get("OPSDESK_PRODUCTION")) == "1"
+    for_people = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+    renderer: Any = structlog.processors.JSONRenderer() if as_json else for_people
     structlog.configure(
-        processors=[
-            *shared,
-            structlog.processors.format_exc_info,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
@@ -38,7 +36,7 @@ def configure(options: dict[str, Any]) -> None:
                     "foreign_pre_chain": shared,
                     "processors": [
                         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                        structlog.processors.format_exc_info,
+                        *([structlog.processors.format_exc_info] if as_json else []),
                         renderer,
                     ],
                 }
@@ -49,6 +47,7 @@ def configure(options: dict[str, Any]) -> None:
                 # One line a request is the proxy's business; ours are refusals and errors.
                 "django_structlog": {"level": "WARNING"},
                 "celery.app.trace": {"level": "WARNING"},
+                "celery.beat": {"level": "WARNING"},
                 "celery.worker.strategy": {"level": "WARNING"},
                 "rq.worker": {"level": "WARNING"},
                 "pgtrigger": {"level": "WARNING"},
