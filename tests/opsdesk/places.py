@@ -1,0 +1,36 @@
+"""Where the navigation leads, each place with the permission its view declares: for tests of the shell alone."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLResolver, include, path
+
+from accounts.roles import Permission
+
+
+def _view(permission: Any) -> Callable[[HttpRequest], HttpResponse]:
+    def view(request: HttpRequest) -> HttpResponse:
+        return HttpResponse()
+
+    view.permission = permission  # type: ignore[attr-defined]
+    return view
+
+
+def _app(name: str, **views: Any) -> URLResolver:
+    routes = [path(f"{name}/{view}/", _view(permission), name=view) for view, permission in views.items()]
+    return path("", include((routes, name)))
+
+
+_DESK = Permission.SEE_DESK
+urlpatterns = [
+    path("", _view("signed in"), name="home"),
+    path("search/", _view(_DESK), name="search"),
+    _app("accounts", sign_in="public", sign_out="signed in"),
+    _app("approvals", queue=_DESK, case=_DESK, leaving=Permission.MANAGE, escalations=Permission.MANAGE, stalled=_DESK),
+    _app("workflows", runs=_DESK, failures=Permission.REPAIR),
+    _app("integrations", connections=Permission.CONNECT),
+    _app("auditlog", entries=Permission.READ_AUDIT),
+    path("admin/", admin.site.urls),
+]
