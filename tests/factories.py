@@ -105,7 +105,7 @@ def make_team(organization: Organization, slug: str) -> Team:
 
 
 def make_cast(organization: Organization, *, suffix: str = "") -> Cast:
-    """The five people; `suffix` tells them from those of another organization. The team `refunds` has ada, ben and maya."""
+    """The five people; `suffix` tells them from others. Ada, Ben and Maya are in the team `refunds`."""
     team = make_team(organization, "refunds")
     people = {
         name: make_member(

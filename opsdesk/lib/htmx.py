@@ -4,7 +4,7 @@ from typing import Any
 
 from django.http import HttpResponse
 from django.shortcuts import render
-from django.utils.cache import patch_vary_headers
+from django.utils.cache import get_conditional_response, patch_vary_headers, set_response_etag
 
 from opsdesk.lib.requests import OpsRequest
 
@@ -18,8 +18,15 @@ def wants_fragment(request: OpsRequest) -> bool:
 def render_page(
     request: OpsRequest, page: str, fragment: str, context: dict[str, Any], *, status: int = 200
 ) -> HttpResponse:
-    """Render the fragment for an htmx swap and the whole page for everything else."""
-    template = fragment if wants_fragment(request) else page
-    response = render(request, template, context, status=status)
+    """Render the fragment for an htmx swap and the whole page for everything else.
+
+    A fragment carries an ETag of its text, and a poll that shows the same already is answered by 304. So a fragment
+    that is polled holds no form: its CSRF token would differ each time.
+    """
+    swapped = wants_fragment(request)
+    response = render(request, fragment if swapped else page, context, status=status)
     patch_vary_headers(response, ["HX-Request", "Cookie"])
+    if swapped and request.method == "GET" and status == 200:
+        set_response_etag(response)
+        return get_conditional_response(request, etag=response.headers["ETag"], response=response) or response
     return response
