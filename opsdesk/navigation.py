@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.urls import resolve, reverse
 
 from accounts.models import Membership
+from accounts.roles import Permission
 from opsdesk.counts import COUNTERS
 
 CAP = 99  # larger numbers are shown as “99+” and not counted further
@@ -97,11 +98,10 @@ class Navigation:
 
     def _may_open(self, entry: Entry) -> bool:
         needed = _permission_of(entry.url_name)
-        if needed is None:  # the admin guards itself
-            return bool(self._request.user.is_staff)
-        if needed in ("public", "signed in"):
-            return True
-        return self._membership is not None and self._membership.may(needed)
+        if isinstance(needed, Permission):
+            return self._membership is not None and self._membership.may(needed)
+        # Without a declaration it is the admin, which guards itself; other words mean everybody who is signed in.
+        return needed is not None or bool(getattr(self._request.user, "is_staff", False))
 
     def _counts(self, keys: list[str]) -> dict[str, int]:
         wanted = [key for key in keys if key in COUNTERS]
@@ -109,7 +109,8 @@ class Navigation:
             return {}
         rows = {key: COUNTERS[key](self._membership).order_by().values("pk") for key in wanted}
         counted = {key: CappedCount(found[: CAP + 1]) for key, found in rows.items()}
-        return dict(Membership.objects.filter(pk=self._membership.pk).values(**counted).get())
+        host = Membership.objects.filter(pk=self._membership.pk).annotate(**counted)
+        return dict(zip(wanted, host.values_list(*wanted).get(), strict=True))
 
 
 def _items(group: list[Entry], counts: dict[str, int], here: str) -> Iterator[Item]:
@@ -120,7 +121,7 @@ def _items(group: list[Entry], counts: dict[str, int], here: str) -> Iterator[It
 
 
 @lru_cache(maxsize=64)
-def _permission_of(url_name: str) -> str | None:
+def _permission_of(url_name: str) -> Permission | str | None:
     """What the view behind a URL name declared; None for a view that guards itself."""
     return getattr(resolve(reverse(url_name)).func, "permission", None)
 

@@ -37,7 +37,7 @@ def icon(name: str, size: str = "") -> SafeString:
 
 @lru_cache(maxsize=512)
 def _icon(name: str, size: str) -> SafeString:
-    return lucide(name, size=ICON_SIZES[size], aria_hidden="true", **{"class": f"i {size}".strip()})
+    return SafeString(lucide(name, size=ICON_SIZES[size], aria_hidden="true", **{"class": f"i {size}".strip()}))
 
 
 @register.filter
