@@ -60,7 +60,7 @@ def desk() -> Iterator[Desk]:
 
     server = HTTPServer(("127.0.0.1", 0), Endpoint)
     told.url = f"http://127.0.0.1:{server.server_port}/hooks/wholesale-uk/shop/"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
     yield told
     server.shutdown()
     server.server_close()

@@ -62,7 +62,7 @@ class Command(BaseCommand):
             cast.SHOP_WEBHOOK_SECRET,
             patience=options["patience"],
         )
-        self.stdout.write(f"{len(requests)} of {len(excerpt.requests)} requests are left to send.")
+        self.stdout.write(f"{len(requests)} of {len(excerpt.requests)} requests will be sent.")
         self._play(deliveries, shop, pauses)
         if options["wait"]:
             self._wait(organization, options["wait"])
