@@ -85,3 +85,8 @@ def record_all(rows: Iterable[Entry]) -> None:
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError("An audit entry belongs to the transaction of the change it tells of.")
     Entry.objects.bulk_create(rows)
+
+
+def record_change(verb: str, *, user: User, **details: Any) -> Entry:
+    """Write what a person changed in the desk's settings: the journal that the app of people tells to."""
+    return record(verb, actor=Actor.person(user), **details)

@@ -5,6 +5,7 @@ from django.apps import AppConfig
 
 class IntegrationsConfig(AppConfig):
     name = "integrations"
+    verbose_name = "Outside systems"
 
     def ready(self) -> None:
         from integrations import (

@@ -49,7 +49,7 @@ SMTP_PORT = int(os.environ.get("OPSDESK_SMTP_PORT") or 8025)
 BASE_URL = os.environ.get("OPSDESK_BASE_URL") or f"http://127.0.0.1:{WEB_PORT}"
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "accounts.site.DeskAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.humanize",

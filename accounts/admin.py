@@ -1,0 +1,236 @@
+"""Organizations, people and what they may do."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import Group
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from accounts import journal
+from accounts.forms import AccountForm, NewAccountForm, NewPasswordForm, OrganizationForm
+from accounts.models import Membership, Organization, Person, Team, User
+from accounts.recorded import REASON, RecordedAdmin
+from accounts.roles import Role
+from accounts.site import is_founding
+from accounts.snapshots import snapshot
+
+# Rights come from roles; Django's own groups would be a second, silent source of them.
+admin.site.unregister(Group)
+
+
+@admin.register(Organization)
+class OrganizationAdmin(RecordedAdmin):
+    """The business unit itself, with its kill switch."""
+
+    noun = "accounts.organization"
+    organization_path = "pk"
+    for_founding = True
+    given_once = ["slug"]
+    form = OrganizationForm
+    list_display = ["name", "slug", "time_zone", "currency", "acting_enabled"]
+    fieldsets = [
+        (None, {"fields": ["name", "slug"]}),
+        ("Time and money", {"fields": ["time_zone", "currency"]}),
+        (
+            "Kill switch",
+            {
+                "fields": ["acting_enabled"],
+                "description": "Off holds back everything that would be sent outside, in all workflows and over all "
+                "connections. Cases still arrive and are decided; what is held goes out when it is on again.",
+            },
+        ),
+    ]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Founding a further organization is for superusers."""
+        return bool(request.user.is_superuser)
+
+
+@admin.register(Person)
+class PersonAdmin(RecordedAdmin):
+    """Human beings. They are made with their first account."""
+
+    noun = "accounts.person"
+    withheld = ["name", "email"]
+    list_display = ["name", "email"]
+    search_fields = ["name", "email"]
+    fieldsets = [(None, {"fields": ["name", "email"], "description": "Votes are counted in people, not in accounts."})]
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Person]":
+        """People with an account in the own organization."""
+        return _of_members(admin.ModelAdmin.get_queryset(self, request), request, "user__person")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Person | None = None) -> bool:
+        """Whoever also works for another organization is not changed from this one."""
+        return super().has_change_permission(request, obj) and not _elsewhere(request, obj, user__person=obj)
+
+    def organization_id_of(self, request: HttpRequest, row: Person) -> int:
+        return _own_organization_id(request)
+
+
+@admin.register(User)
+class AccountAdmin(RecordedAdmin, UserAdmin):
+    """Accounts to sign in with. What they may do stands in their membership."""
+
+    noun = "accounts.user"
+    withheld = ["username", "first_name", "last_name", "email", "password"]
+    form = AccountForm
+    add_form = NewAccountForm
+    change_password_form = NewPasswordForm
+    change_user_password_template = "admin/accounts/user/change_password.html"  # noqa: S105 - a template
+    list_display = ["username", "first_name", "last_name", "is_active", "is_staff", "last_login"]
+    list_filter = ["is_active", "is_staff"]
+    filter_horizontal = []
+    readonly_fields = ["last_login", "date_joined"]
+    fieldsets = [
+        (None, {"fields": ["username", "password"]}),
+        ("Who", {"fields": ["person", "first_name", "last_name", "email"]}),
+        (
+            "Door",
+            {
+                "fields": ["is_active", "is_staff"],
+                "description": "An account that is not active cannot sign in and its votes no longer count. "
+                "Staff opens this admin, together with the role Admin.",
+            },
+        ),
+        ("Dates", {"fields": ["last_login", "date_joined"]}),
+    ]
+    add_fieldsets = [
+        ("Who", {"fields": ["username", "first_name", "last_name", "email", "person"]}),
+        ("What they may do", {"fields": ["role"]}),
+        ("Password", {"fields": ["password1", "password2"]}),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[User]":
+        """Accounts that are or were members of the own organization."""
+        return _of_members(admin.ModelAdmin.get_queryset(self, request), request, "user")
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Whoever also works for another organization, or stands above all, is not changed from this one."""
+        if obj is not None and obj.is_superuser and not request.user.is_superuser:
+            return False
+        return super().has_change_permission(request, obj) and not _elsewhere(request, obj, user=obj)
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """A new account gets its person and its membership at once."""
+        if change:
+            return super().save_model(request, obj, form, change)
+        person = form.person_of(obj)
+        if person.pk is None:
+            person.save()
+            self._tell_new(request, "accounts.person", person, form)
+        obj.person, obj.is_staff = person, form.cleaned_data["role"] == Role.ADMIN
+        super().save_model(request, obj, form, change)
+        organization_id = _own_organization_id(request)
+        member = Membership.objects.create(organization_id=organization_id, user=obj, role=form.cleaned_data["role"])
+        return self._tell_new(request, "accounts.membership", member, form)
+
+    def _tell_new(self, request: HttpRequest, noun: str, row: Person | Membership, form: Any) -> None:
+        journal.tell(
+            f"{noun}.added",
+            user=request.user,
+            organization_id=_own_organization_id(request),
+            subject=(noun.rpartition(".")[2], row.pk),
+            reason=form.cleaned_data[REASON],
+            before={},
+            after={} if isinstance(row, Person) else snapshot(row),
+        )
+
+    def log_change(self, request: HttpRequest, obj: User, message: Any) -> Any:
+        """The page for a new password saves by itself and calls only this."""
+        if request.resolver_match and request.resolver_match.url_name == "auth_user_password_change":
+            journal.tell(
+                "accounts.user.password_changed",
+                user=request.user,
+                organization_id=_own_organization_id(request),
+                subject=("user", obj.pk),
+                reason=request.POST[REASON],
+                before={},
+                after={},
+            )
+        return super().log_change(request, obj, message)
+
+    def organization_id_of(self, request: HttpRequest, row: User) -> int:
+        return _own_organization_id(request)
+
+
+@admin.register(Membership)
+class MembershipAdmin(RecordedAdmin):
+    """What an account may do in the organization. Rights are read afresh for every click."""
+
+    noun = "accounts.membership"
+    for_founding = True
+    given_once = ["organization", "user"]
+    list_display = ["user", "role", "ended_at"]
+    list_filter = ["role", ("ended_at", admin.EmptyFieldListFilter)]
+    list_select_related = ["user"]
+    search_fields = ["user__username", "user__first_name", "user__last_name"]
+    fieldsets = [
+        (None, {"fields": ["organization", "user", "role"]}),
+        ("End", {"fields": ["ended_at"]}),
+    ]
+
+    def has_change_permission(self, request: HttpRequest, obj: Membership | None = None) -> bool:
+        """Nobody changes their own rights."""
+        own = obj is not None and obj.user_id == request.user.pk
+        return super().has_change_permission(request, obj) and not own
+
+
+@admin.register(Team)
+class TeamAdmin(RecordedAdmin):
+    """People who vote in the same stage."""
+
+    noun = "accounts.team"
+    given_once = ["slug"]
+    list_display = ["name", "slug", "size"]
+    filter_horizontal = ["members"]
+    prepopulated_fields = {"slug": ["name"]}
+    search_fields = ["name"]
+    fieldsets = [
+        (None, {"fields": ["organization", "name", "slug"]}),
+        (
+            "Members",
+            {
+                "fields": ["members"],
+                "description": "Only members whose role lets them decide may vote; the others are passed over.",
+            },
+        ),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Team]":
+        return super().get_queryset(request).prefetch_related("members")
+
+    def get_prepopulated_fields(self, request: HttpRequest, obj: Team | None = None) -> dict[str, Any]:
+        return {} if obj is not None else super().get_prepopulated_fields(request, obj)
+
+    @admin.display(description="members")
+    def size(self, team: Team) -> int:
+        """How many accounts it has."""
+        return len(team.members.all())
+
+
+def _own_organization_id(request: HttpRequest) -> int:
+    return int(request.membership.organization_id)  # type: ignore[attr-defined]
+
+
+def _of_members(rows: "QuerySet[Any]", request: HttpRequest, path: str) -> "QuerySet[Any]":
+    """Rows that hang on a membership of the own organization; all for whoever founds, none for others."""
+    membership = getattr(request, "membership", None)
+    if membership is None:
+        return rows if is_founding(request) else rows.none()
+    mine = Membership.objects.filter(organization_id=membership.organization_id)
+    return rows.filter(pk__in=mine.values(path))
+
+
+def _elsewhere(request: HttpRequest, obj: Any, **whose: Any) -> bool:
+    """Whether the rights of this person in another organization could be touched from here."""
+    membership = getattr(request, "membership", None)
+    if obj is None or membership is None:
+        return False
+    others = Membership.objects.filter(**whose, ended_at=None)
+    return others.exclude(organization_id=membership.organization_id).exists()

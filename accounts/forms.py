@@ -1,0 +1,64 @@
+"""Forms of the admin about organizations and people."""
+
+from typing import Any
+from zoneinfo import available_timezones
+
+from django import forms
+from django.contrib.auth.forms import AdminPasswordChangeForm, BaseUserCreationForm, UserChangeForm
+
+from accounts.models import Organization, Person, User
+from accounts.recorded import RecordedForm, reason_field
+from accounts.roles import Role
+from opsdesk.lib.money import EXPONENTS
+
+
+class OrganizationForm(RecordedForm):
+    """Zone and currency are chosen, not typed."""
+
+    time_zone = forms.ChoiceField(
+        choices=lambda: [(name, name) for name in sorted(available_timezones())],
+        help_text="Calendars, due times and objection windows count in it.",
+    )
+    currency = forms.ChoiceField(
+        choices=[(code, code) for code in sorted(EXPONENTS)], help_text="ISO 4217 code shown first in sums."
+    )
+
+    class Meta:
+        model = Organization
+        fields = ["name", "slug", "time_zone", "currency", "acting_enabled"]
+
+
+class AccountForm(UserChangeForm, RecordedForm):
+    """An account; who it belongs to is never left open, because consent is counted in people."""
+
+    person: forms.ModelChoiceField
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "person" in self.fields:
+            self.fields["person"].required = True
+
+
+class NewAccountForm(BaseUserCreationForm, RecordedForm):
+    """A new account with its first role; without one it would be in no organization and seen by nobody."""
+
+    role = forms.ChoiceField(choices=Role.choices, help_text="What the account may do in your organization.")
+
+    class Meta:
+        model = User
+        fields = ["username", "first_name", "last_name", "email", "person"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "person" in self.fields:
+            self.fields["person"].help_text = "Only when this human being already has an account."
+
+    def person_of(self, account: User) -> Person:
+        """The chosen person, or a new one with the account's name."""
+        return account.person or Person(name=account.get_full_name() or account.username, email=account.email)
+
+
+class NewPasswordForm(AdminPasswordChangeForm):
+    """A password set for somebody else, with the reason."""
+
+    change_reason = reason_field()
