@@ -18,7 +18,10 @@ def configure(options: dict[str, Any]) -> None:
     ]
     # Machines read JSON, one line an event; people at a laptop read words.
     as_json = os.environ.get("OPSDESK_LOG_JSON", os.environ.get("OPSDESK_PRODUCTION")) == "1"
-    for_people = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+    # A plain traceback: the other kind prints every local value, secrets among them.
+    for_people = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+    )
     renderer: Any = structlog.processors.JSONRenderer() if as_json else for_people
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -18,6 +18,8 @@ from opsdesk.embedded.valkey import Valkey
 
 WEB_WORKERS, WEB_THREADS, AUTOMATION_WORKERS = 2, 8, 2
 MINUTES_TO_PREPARE = 60
+# Celery advises against root, as it should; whoever starts a trial as root has decided that already.
+NOT_AS_ROOT = "ignore:You're running the worker with superuser privileges"
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def _web() -> Service:
 
 
 def _workers() -> list[Service]:
-    celery = ("-m", "celery", "-A", "opsdesk")
+    celery = ("-W", NOT_AS_ROOT, "-m", "celery", "--quiet", "--app", "opsdesk")
     return [
         _python(
             "worker",
@@ -122,7 +124,7 @@ def _workers() -> list[Service]:
         ),
         # Kept in memory: every entry only says "look now", and a file could be left half-written.
         _python("beat", *celery, "beat", "--scheduler", "celery.beat:Scheduler", "--loglevel", "WARNING"),
-        _manage("jobs", "rqworker", "default"),
+        _manage("jobs", "rqworker", "default", "--verbosity", "0"),
     ]
 
 

@@ -81,7 +81,7 @@ def wait_until_ready(service: Service, process: Process, *, given_up: Callable[[
             return
         if time.monotonic() - began > service.ready_seconds:
             raise CannotStart(f"{service.name} was not ready after {service.ready_seconds:.0f} s")
-        time.sleep(0.03)
+        time.sleep(0.1)
 
 
 def ending(code: int) -> str:

@@ -10,8 +10,6 @@ from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
-from accounts.models import Organization
-
 
 class Command(BaseCommand):
     """Migrate, load the demonstration organization once, collect the static files when they changed."""
@@ -19,16 +17,13 @@ class Command(BaseCommand):
     help = "Migrate the database, load the demonstration desk once, collect static files when they changed."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--without-demo", action="store_true", help="leave the demonstration organization out"
-        )
+        parser.add_argument("--without-demo", action="store_true", help="leave the demonstration organization out")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the three, saying only what changed."""
         call_command("migrate", interactive=False, verbosity=0)
-        if not options["without_demo"] and not Organization.objects.exists():
-            self.stdout.write("loading the demonstration organization")
-            call_command("load_demo")
+        if not options["without_demo"]:
+            call_command("load_demo", if_empty=True)
         self._collect_static_files()
 
     def _collect_static_files(self) -> None:

@@ -53,9 +53,7 @@ def folders_of(where: Places) -> list[Path]:
     if own is None:
         return []
     if where.var in (ROOT, *ROOT.parents):
-        raise CommandError(
-            f"{where.var} holds more than the data of the desk: remove what you do not need by hand."
-        )
+        raise CommandError(f"{where.var} holds more than the data of the desk: remove what you do not need by hand.")
     beside = [where.sockets] if where.sockets.exists() and where.base not in where.sockets.parents else []
     elsewhere = [where.elsewhere] if preflight.identity_of(where.elsewhere) == own else []
     return [where.var, *elsewhere, *beside]

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connection
 
+from opsdesk.demo import cast
 from opsdesk.embedded import preflight
 from opsdesk.embedded.desk import Desk
 from opsdesk.embedded.processes import CannotStart
@@ -60,18 +61,16 @@ class Command(BaseCommand):
             try:
                 connection.ensure_connection()
             except OperationalError as refusal:
-                raise CannotStart(
-                    f"The server in DATABASE_URL does not let us in: {_first_line(refusal)}"
-                ) from refusal
+                raise CannotStart(f"The server in DATABASE_URL does not let us in: {_first_line(refusal)}") from refusal
             connection.close()
 
     def _announce(self, desk: Desk) -> None:
         say = self.terminal.say
         say("up", f"The desk is open: {settings.BASE_URL}/")
         if desk.demo:
-            say("up", "Sign in as ada or ben (operators), maya (manager), tomasz (admin), ines (auditor);")
-            say("up", "the password is opsdesk for each of them.")
-            say("up", f"Its mail arrives at http://127.0.0.1:{settings.INBOX_PORT}/")
+            for member in cast.CAST:
+                say("up", f"  sign in as {member.username:<7} {cast.PASSWORD}   {member.role.label}")
+            say("up", f"  its mail arrives at http://127.0.0.1:{settings.INBOX_PORT}/")
         say("up", "Ctrl-C stops everything; the data is kept.")
 
 
