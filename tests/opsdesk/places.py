@@ -27,8 +27,9 @@ _DESK = Permission.SEE_DESK
 urlpatterns = [
     path("", _view("signed in"), name="home"),
     path("search/", _view(_DESK), name="search"),
+    path("stalled/", _view(_DESK), name="stalled"),
     _app("accounts", sign_in="public", sign_out="signed in"),
-    _app("approvals", queue=_DESK, case=_DESK, leaving=Permission.MANAGE, escalations=Permission.MANAGE, stalled=_DESK),
+    _app("approvals", queue=_DESK, case=_DESK, leaving=Permission.MANAGE, escalations=Permission.MANAGE),
     _app("workflows", runs=_DESK, failures=Permission.REPAIR),
     _app("integrations", connections=Permission.CONNECT),
     _app("auditlog", entries=Permission.READ_AUDIT),
