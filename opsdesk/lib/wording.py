@@ -27,6 +27,12 @@ def visible(text: str, *, at_most: int = 300) -> str:
     return f"{shown}…" if len(text) > at_most else shown
 
 
+def plain(code: str) -> str:
+    """A code from outside as words: “wrong_item” reads “Wrong item”."""
+    words = visible(code, at_most=60).replace("_", " ").replace("-", " ").strip()
+    return words[:1].upper() + words[1:]
+
+
 def _spelled(letter: str) -> str:
     if letter in "\n\t":
         return " "

@@ -57,6 +57,12 @@ def outside(text: object) -> SafeString:
 
 
 @register.filter
+def plain(code: object) -> SafeString:
+    """A code from outside as words: “wrong_item” reads “Wrong item”."""
+    return format_html("<bdi>{}</bdi>", wording.plain(str(code or "")))
+
+
+@register.filter
 def span(length: timedelta | None) -> str:
     """A length of time: “48 min”."""
     return "" if length is None else wording.span(length)
