@@ -4,8 +4,12 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.contrib.admin.apps import AdminConfig
+from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.decorators import method_decorator
 
 from accounts.roles import Permission
 
@@ -34,13 +38,28 @@ class DeskAdminSite(AdminSite):
         user = request.user
         return bool(user.is_active and user.is_staff) and (may_configure(request) or is_founding(request))
 
+    @method_decorator(login_not_required)
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """There is one door: the desk's own sign-in. Who is signed in and may not configure is told so."""
         from django.contrib.auth.views import redirect_to_login  # the models are not there when this file is read
 
+        if self.has_permission(request):
+            return redirect("admin:index")
         if request.user.is_authenticated:
             raise PermissionDenied
         return redirect_to_login(request.GET.get("next", request.get_full_path()))
+
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """One's own password; as Django's page, but recorded."""
+        from accounts.views import OwnPassword  # the models are not there when this file is read
+
+        context = {**self.each_context(request), **(extra_context or {})}
+        view = OwnPassword.as_view(
+            success_url=reverse("admin:password_change_done"),
+            template_name="registration/password_change_form.html",
+            extra_context=context,
+        )
+        return view(request)
 
 
 class DeskAdminConfig(AdminConfig):

@@ -41,7 +41,10 @@ def _limit(fact: catalogue.FactType, value: object, currency: str) -> object:
             raise BadAmount(f"“{value}” cannot be compared: it must be an amount in {currency}.")
         return amount.minor
     if fact.type == "ratio":
-        return Decimal(str(value))
+        share = Decimal(str(value))
+        if not share.is_finite():
+            raise ValueError(f"{value} is no share.")
+        return share
     return value
 
 
@@ -88,6 +91,8 @@ def _condition_words(condition: Mapping[str, Any]) -> str:
     value = condition.get("value")
     if fact.type == "ratio":
         value = f"{Decimal(str(value)) * 100:.0f} %"
+    if fact.type == "days":
+        value = f"{value} days"
     return f"{joined} {', '.join(map(str, value)) if isinstance(value, list) else value}"
 
 

@@ -165,6 +165,17 @@ def test_a_new_password_needs_a_reason_and_is_recorded_without_it(desk, otto):
     assert (entry.verb, entry.subject_id, entry.after) == ("accounts.user.password_changed", otto.pk, {})
 
 
+def test_ones_own_new_password_is_recorded(desk, tomasz):
+    secret = "quite a long secret phrase"
+    data = {"old_password": "correct horse battery", "new_password1": secret, "new_password2": secret}
+
+    answer = desk.post(reverse("admin:password_change"), data)
+
+    assert answer.status_code == 302
+    assert User.objects.get(pk=tomasz.pk).check_password(secret)
+    assert Entry.objects.get().verb == "accounts.user.password_changed"
+
+
 def test_own_rights_are_changed_by_somebody_else(desk, tomasz, otto):
     mine, theirs = tomasz.memberships.get(), otto.memberships.get()
 
