@@ -11,6 +11,8 @@ from django import setup
 from django.core.handlers.exception import convert_exception_to_response
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.wsgi import get_wsgi_application
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsdesk.settings")
 INTAKE_PREFIX = "/hooks/"
@@ -24,7 +26,14 @@ class IntakeHandler(WSGIHandler):
         self._view_middleware: list[Any] = []
         self._template_response_middleware: list[Any] = []
         self._exception_middleware: list[Any] = []
-        self._middleware_chain = convert_exception_to_response(self._get_response)
+        self._middleware_chain = convert_exception_to_response(self._answer)
+
+    def _answer(self, request: HttpRequest) -> HttpResponseBase:
+        """The view's answer with its length, which Django leaves to a middleware; without it the body goes in chunks."""
+        response: HttpResponseBase = self._get_response(request)  # type: ignore[attr-defined]
+        if isinstance(response, HttpResponse):
+            response.headers.setdefault("Content-Length", str(len(response.content)))
+        return response
 
 
 setup(set_prefix=False)
