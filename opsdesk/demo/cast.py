@@ -52,7 +52,7 @@ class TierOfDemo:
     objection_minutes: int = 30
 
 
-# Conservative to begin with: half of the requests are below the first limit, and most of those hit no rule.
+# Conservative to begin with: six in ten requests are below the first limit, and some of those meet a rule.
 TIERS = (
     TierOfDemo(Tier.INSTANT, 0, None),
     TierOfDemo(Tier.FAST_TRACK, 2_000, "managers", due_minutes=60, objection_minutes=10),
