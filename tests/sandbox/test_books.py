@@ -131,6 +131,22 @@ def test_what_was_refunded_before_is_in_the_books(gateway: Gateway) -> None:
     assert [(effect["origin"], effect["amount"]) for effect in gateway.effects()] == [("seed", 2_500)]
 
 
+def test_each_past_refund_can_be_named_with_its_moment(gateway: Gateway) -> None:
+    past = [
+        {"id": "re_C536391", "amount": 1_500, "created": "2026-03-01T10:00:00+00:00"},
+        {"id": "re_C536506", "amount": 1_000, "created": 1_775_000_000},
+    ]
+
+    gateway.seed([PAYMENT | {"refunds": past}])
+
+    assert gateway.get("/v1/charges/ch_536365").json["amount_refunded"] == 2_500
+    listed = gateway.get("/v1/refunds?charge=ch_536365").json["data"]
+    assert {(refund["id"], refund["amount"], refund["created"]) for refund in listed} == {
+        ("re_C536391", 1_500, 1_772_359_200),
+        ("re_C536506", 1_000, 1_775_000_000),
+    }
+
+
 @pytest.mark.parametrize(
     "broken",
     [
@@ -140,6 +156,9 @@ def test_what_was_refunded_before_is_in_the_books(gateway: Gateway) -> None:
         {"amount": None},
         {"currency": "pounds"},
         {"refunded": 10_001},
+        {"refunds": [{"id": "re_1", "amount": 10_001}]},
+        {"refunds": [{"id": "re_1", "amount": 1}, {"id": "re_1", "amount": 1}]},
+        {"refunds": [{"id": "re_1", "amount": 1}], "refunded": 1},
         {"captured": 10_001},
         {"created": "yesterday"},
         {"created": None},
