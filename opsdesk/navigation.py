@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from django.db.models import IntegerField, Subquery
 from django.http import HttpRequest
 from django.urls import resolve, reverse
 
 from accounts.models import Membership
 from accounts.roles import Permission
 from opsdesk.counts import COUNTERS
+from opsdesk.lib.counting import counts_of, in_words
 
 CAP = 99  # larger numbers are shown as “99+” and not counted further
 
@@ -43,7 +43,7 @@ class Item:
         """The number as it is shown; nothing for zero."""
         if not self.count:
             return ""
-        return f"{CAP}+" if self.count > CAP else str(self.count)
+        return in_words(self.count, CAP)
 
 
 @dataclass(frozen=True)
@@ -60,25 +60,25 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
         Entry("approvals:queue", "inbox", "Queue", "queue", covers=("approvals:case", "approvals:decide")),
         Entry("approvals:escalations", "clock-alert", "Escalations", "escalations"),
         Entry("approvals:leaving", "timer", "Leaving soon", "leaving"),
-        Entry("approvals:stalled", "hourglass", "Stalled", "stalled"),
+        Entry("stalled", "hourglass", "Stalled", "stalled"),
     ),
     "Flow": (
         Entry("workflows:runs", "activity", "Runs", covers=("workflows:run",)),
-        Entry("workflows:failures", "triangle-alert", "Failures", "failures", True, ("workflows:failure",)),
+        Entry(
+            "workflows:failures",
+            "triangle-alert",
+            "Failures",
+            "failures",
+            True,
+            covers=("workflows:failure", "workflows:quarantine"),
+        ),
         Entry("integrations:connections", "plug", "Connections", "connections", True),
     ),
     "Control": (
-        Entry("auditlog:entries", "history", "Audit"),
+        Entry("auditlog:entries", "history", "Audit", covers=("auditlog:entry",)),
         Entry("admin:index", "settings", "Admin"),
     ),
 }
-
-
-class CappedCount(Subquery):
-    """The number of rows of a sliced queryset, counted by the database."""
-
-    template = "(SELECT count(*) FROM (%(subquery)s) AS capped)"
-    output_field = IntegerField()
 
 
 class Navigation:
@@ -107,10 +107,7 @@ class Navigation:
         wanted = [key for key in keys if key in COUNTERS]
         if self._membership is None or not wanted:
             return {}
-        rows = {key: COUNTERS[key](self._membership).order_by().values("pk") for key in wanted}
-        counted = {key: CappedCount(found[: CAP + 1]) for key, found in rows.items()}
-        host = Membership.objects.filter(pk=self._membership.pk).annotate(**counted)
-        return dict(zip(wanted, host.values_list(*wanted).get(), strict=True))
+        return counts_of(self._membership, CAP, {key: COUNTERS[key](self._membership) for key in wanted})
 
 
 def _items(group: list[Entry], counts: dict[str, int], here: str) -> Iterator[Item]:

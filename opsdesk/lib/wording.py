@@ -21,6 +21,14 @@ def span(length: timedelta) -> str:
     return f"{days} d {hours % 24} h" if hours % 24 and days < 10 else f"{days} d"
 
 
+def lasted(length: timedelta) -> str:
+    """How long something took: 40 ms, 1.8 s, then as `span` says it."""
+    seconds = abs(length).total_seconds()
+    if seconds < 1:
+        return f"{round(seconds * 1000)} ms"
+    return f"{seconds:.1f} s" if seconds < 10 else span(length)
+
+
 def visible(text: str, *, at_most: int = 300) -> str:
     """Text from outside with its unseen characters spelled out, so that it cannot pose as another text."""
     shown = "".join(_spelled(letter) for letter in text[:at_most])

@@ -58,7 +58,9 @@ def open_failure(run: Run, *, workflow: str, step: str, failed: StepFailed) -> F
         },
     )
     if not new:
+        # The update takes the row's lock: somebody may have resolved it since it was read.
         Failure.objects.filter(pk=failure.pk).update(last_at=Now())
+        failure.refresh_from_db(fields=["state"])
     verb = "workflows.failure.opened" if new else ""
     if not new and failure.state == FailureState.RESOLVED:
         failure.move_to(FailureState.OPEN, owner=None)
