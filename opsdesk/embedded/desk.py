@@ -29,15 +29,22 @@ class Desk:
     demo: bool
     embedded_database: bool
     embedded_broker: bool
+    replay: bool = True
+    automations: bool = True
 
     @classmethod
-    def from_environment(cls, *, demo: bool) -> "Desk":
-        """A server that is given by URL is not started; everything else is as ever."""
+    def from_environment(cls, *, demo: bool, replay: bool = True, automations: bool = True) -> "Desk":
+        """A server that is given by URL is not started; everything else is as ever.
+
+        Without `automations` only the web process takes part: events are stored and wait.
+        """
         given = os.environ
         return cls(
             demo=demo,
             embedded_database=not given.get("DATABASE_URL"),
             embedded_broker=not (given.get("REDIS_URL") and given.get("BROKER_URL")),
+            replay=demo and replay,
+            automations=automations,
         )
 
     @property
@@ -70,15 +77,17 @@ class Desk:
             *(self._outside_world() if self.demo else []),
         ]
         prepare = _manage("prepare", "prepare", *([] if self.demo else ["--without-demo"]), runs=Runs.ONCE)
-        replay = [_manage("replay", "replay", "--gentle", runs=Runs.UNTIL_DONE)] if self.demo else []
+        replay = [_manage("replay", "replay", "--gentle", runs=Runs.UNTIL_DONE)] if self.replay else []
         return [
             Stage(tuple(servers)),
             Stage((prepare,)),
             Stage((_web(),), then=announce),
-            Stage((*_workers(), *replay)),
+            Stage((*(_workers() if self.automations else []), *replay)),
         ]
 
     def _outside_world(self) -> list[Service]:
+        from opsdesk.demo import cast
+
         storage = self.places.var / "sandbox"
         gateway, inbox, smtp = settings.GATEWAY_PORT, settings.INBOX_PORT, settings.SMTP_PORT
         return [
@@ -91,6 +100,12 @@ class Desk:
                     str(gateway),
                     "--storage",
                     str(storage / "gateway"),
+                    "--api-key",
+                    cast.GATEWAY_KEY,
+                    "--webhook-url",
+                    f"http://127.0.0.1:{settings.WEB_PORT}/hooks/{cast.ORGANIZATION}/gateway/",
+                    "--webhook-secret",
+                    cast.GATEWAY_WEBHOOK_SECRET,
                 ),
                 ready=lambda: _listens(gateway),
             ),

@@ -61,7 +61,7 @@ def identify(places: Places) -> str | None:
     identity = places.var / IDENTITY
     if not identity.exists():
         identity.write_text(f"{uuid.uuid4().hex}\n")
-    own, there = identity.read_text().strip(), identity_of(places.elsewhere)
+    own, there = identity_of(places.var), identity_of(places.elsewhere)
     if not places.relocated:
         if there == own:
             raise CannotStart(
@@ -75,14 +75,14 @@ def identify(places: Places) -> str | None:
         places.elsewhere.rename(aside)
         note = f"the data of an earlier desk in this folder was put aside in {aside}"
     open_folder(places.elsewhere)
-    (places.elsewhere / IDENTITY).write_text(f"{own}\n")
+    (places.elsewhere / IDENTITY).write_text(f"{own}\nof the desk in {places.var}\n")
     return note
 
 
 def identity_of(folder: Path) -> str | None:
     """Whose folder it is."""
     try:
-        return (folder / IDENTITY).read_text().strip()
+        return (folder / IDENTITY).read_text().split("\n", 1)[0]
     except OSError:
         return None
 

@@ -38,8 +38,9 @@ class RunningDesk:
     """Start it with `with`; whatever happens, nothing of it is left afterwards."""
 
     def __init__(
-        self, folder: Path, *, program: Sequence[str] = (str(ROOT / "manage.py"), "up"), **environment: str
+        self, folder: Path, *, program: Sequence[str] = ("manage.py", "up"), clean_up: bool = True, **environment: str
     ) -> None:
+        self._clean_up = clean_up
         self.var = folder / "var"
         self.ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         self.output = ""
@@ -119,5 +120,6 @@ class RunningDesk:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        clear_leftovers(self.places)
-        throw_away(self.places)
+        if self._clean_up:
+            clear_leftovers(self.places)
+            throw_away(self.places)

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# Whom `@pytest.mark.contract("…")` may name, and the variable that says where it is.
+# Whom `@pytest.mark.contract("…")` may name, and the variable that says where it is:
+# the folder of the npm package, and the command.
 OUTSIDERS = {"stripe-stateful-mock": "OPSDESK_STRIPE_MOCK", "localstripe": "OPSDESK_LOCALSTRIPE"}
 HOW_TO_GET = {
     "browser": "They need Chromium: install it (Debian: `apt-get install chromium`) or name it in CHROMIUM.",
@@ -88,11 +89,7 @@ def _left_out() -> list[str]:
         if seen["skipped"]:
             lines.append(f"{seen['skipped']} {kind} tests were skipped. {HOW_TO_GET[kind]}")
         elif _strict() and not seen:
-            lines.append(
-                f"No {kind} test was run, and OPSDESK_REQUIRE_ALL=1 asks for them. {HOW_TO_GET[kind]}"
-            )
+            lines.append(f"No {kind} test was run, and OPSDESK_REQUIRE_ALL=1 asks for them. {HOW_TO_GET[kind]}")
     if not has_playwright() and not _strict():
-        lines.append(
-            "tests/browser was left out. Without OPSDESK_NO_BROWSER=1 `make test` installs its packages."
-        )
+        lines.append("tests/browser was left out. Without OPSDESK_NO_BROWSER=1 `make test` installs its packages.")
     return lines
