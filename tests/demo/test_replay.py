@@ -1,5 +1,6 @@
 """The replay against a desk that really listens: signed, counted, resumed, worked off."""
 
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -7,9 +8,10 @@ from django.conf import LazySettings
 from django.core.management import CommandError, call_command
 from django.test.testcases import LiveServerThread
 
-from opsdesk.demo import settling
+from opsdesk.demo import mirrors, organization, settling
 from opsdesk.demo.deliveries import Shares, plan
-from opsdesk.demo.records import Excerpt
+from opsdesk.demo.records import Excerpt, weeks_until
+from opsdesk.lib import clock
 from tests.plugins.sandbox import Gateway
 from workflows.engine.intake import take_in
 from workflows.models import Case, Event
@@ -20,11 +22,14 @@ FIRST = [request.reference for request in Excerpt.read(0).requests[:40]]
 
 
 @pytest.fixture
-def desk(settings: LazySettings, gateway: Gateway, live_server: LiveServerThread) -> str:
-    """A loaded desk that listens; the address of its shop endpoint."""
-    settings.GATEWAY_PORT = gateway.port
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    call_command("load_demo", stdout=StringIO())
+def desk(settings: LazySettings, live_server: LiveServerThread) -> str:
+    """A desk that listens, with few records and no gateway; the address of its shop endpoint."""
+    settings.GATEWAY_PORT = 9
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # the real one takes its time
+    loaded = organization.set_up()
+    excerpt = Excerpt.read(weeks_until(clock.now().date()))
+    few = replace(excerpt, customers=excerpt.customers[:10], orders=excerpt.orders[:10], past_refunds=())
+    mirrors.fill(loaded, organization.gateway_of(loaded), few)
     return f"{live_server.url}/hooks/wholesale-uk/shop/"
 
 
@@ -58,6 +63,19 @@ def test_what_was_sent_opens_one_sound_case_each(desk: str) -> None:
         assert (case.amount_minor, case.currency) == (originals[reference].amount_minor, "GBP")
         assert case.target == (f"pi_{originals[reference].order}" if originals[reference].order else "")
         assert case.party == (originals[reference].customer or "")
+
+
+def test_a_gateway_that_knows_nothing_is_told_of_the_payments_first(
+    desk: str, settings: LazySettings, gateway: Gateway
+) -> None:
+    settings.GATEWAY_PORT = gateway.port
+
+    _replay(desk, "--count", "0")
+
+    payments = [request for request in Excerpt.read(0).requests if request.order]
+    assert len(payments) > 700
+    for request in payments[:10]:
+        assert gateway.get(f"/v1/payment_intents/pi_{request.order}").status == 200
 
 
 def test_a_restarted_replay_goes_on_where_it_stopped(desk: str) -> None:
