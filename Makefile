@@ -8,7 +8,11 @@ TEST_LOCKS = base dev $(if $(filter 1,$(OPSDESK_NO_BROWSER)),,browser)
 SOURCES = accounts approvals auditlog integrations opsdesk workflows manage.py
 TOO_OLD = "opsdesk needs Python 3.11 or newer, this is %s: name another, as in make run PYTHON=python3.12" % sys.version.split()[0]
 INSTALL = @$(PYTHON) -c 'import sys; sys.exit($(TOO_OLD) if sys.version_info < (3, 11) else 0)' && $(PYTHON) requirements/install.py
-PRODUCTION = OPSDESK_PRODUCTION=1 OPSDESK_SECRET_KEY=$(shell printf 'check-%.0s' 1 2 3 4 5 6 7 8 9 10)aA1! OPSDESK_ALLOWED_HOSTS=desk.example
+# What `check --deploy` is to see: the values of a real desk. Nothing is reached.
+PRODUCTION = OPSDESK_PRODUCTION=1 OPSDESK_ALLOWED_HOSTS=desk.example OPSDESK_BASE_URL=https://desk.example \
+	OPSDESK_SECRET_KEY=0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ \
+	OPSDESK_FIELD_KEYS=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE= \
+	DATABASE_URL=postgresql://desk@db.example/desk REDIS_URL=redis://redis.example BROKER_URL=redis://redis.example/1
 
 .DEFAULT_GOAL := help
 .PHONY: help run reset test test-long check bench lock

@@ -29,6 +29,24 @@ def _required(name: str, *, on_a_laptop: str) -> str:
     return on_a_laptop
 
 
+def _server(name: str, *, embedded: str) -> str:
+    """The server given by URL, or the one that comes along, which is not meant for production."""
+    allowed = not PRODUCTION or os.environ.get("OPSDESK_EMBEDDED_IN_PRODUCTION") == "1"
+    if not os.environ.get(name) and not allowed:
+        raise ImproperlyConfigured(
+            f"{name} must name a real server when OPSDESK_PRODUCTION=1 "
+            "(OPSDESK_EMBEDDED_IN_PRODUCTION=1 allows the embedded ones, for one small host)."
+        )
+    return os.environ.get(name) or embedded
+
+
+def _port(name: str, default: int) -> int:
+    value = os.environ.get(name) or str(default)
+    if not (value.isdecimal() and 0 < int(value) < 65_536):
+        raise ImproperlyConfigured(f"{name} must be the number of a port, not {value!r}.")
+    return int(value)
+
+
 def _listed(name: str) -> list[str]:
     return [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()]
 
@@ -42,10 +60,10 @@ ALLOWED_HOSTS = _listed("OPSDESK_ALLOWED_HOSTS") or (
 )
 CSRF_TRUSTED_ORIGINS = _listed("OPSDESK_TRUSTED_ORIGINS")
 
-WEB_PORT = int(os.environ.get("OPSDESK_PORT") or 8000)
-GATEWAY_PORT = int(os.environ.get("OPSDESK_GATEWAY_PORT") or 8010)
-INBOX_PORT = int(os.environ.get("OPSDESK_INBOX_PORT") or 8020)
-SMTP_PORT = int(os.environ.get("OPSDESK_SMTP_PORT") or 8025)
+WEB_PORT = _port("OPSDESK_PORT", 8000)
+GATEWAY_PORT = _port("OPSDESK_GATEWAY_PORT", 8010)
+INBOX_PORT = _port("OPSDESK_INBOX_PORT", 8020)
+SMTP_PORT = _port("OPSDESK_SMTP_PORT", 8025)
 BASE_URL = os.environ.get("OPSDESK_BASE_URL") or f"http://127.0.0.1:{WEB_PORT}"
 
 INSTALLED_APPS = [
@@ -122,12 +140,12 @@ TEMPLATES: list[dict[str, Any]] = [
     }
 ]
 
-DATABASES = {"default": database_from_url(os.environ.get("DATABASE_URL") or addresses.database_url())}
-REDIS_URL = os.environ.get("REDIS_URL") or addresses.redis_url()
+DATABASES = {"default": database_from_url(_server("DATABASE_URL", embedded=addresses.database_url()))}
+REDIS_URL = _server("REDIS_URL", embedded=addresses.redis_url())
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Celery runs automations, RQ runs a person's errands. Nothing is in both.
-CELERY_BROKER_URL = os.environ.get("BROKER_URL") or addresses.broker_url()
+CELERY_BROKER_URL = _server("BROKER_URL", embedded=addresses.broker_url())
 RQ_QUEUES = {"default": {"URL": REDIS_URL, "DEFAULT_TIMEOUT": 1800}}
 
 LANGUAGE_CODE = "en-gb"

@@ -3,6 +3,7 @@
 The package's own Python code is never imported: as root it adds users and opens parent folders.
 """
 
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -69,6 +70,8 @@ class Postgres:
 
     def ready(self) -> bool:
         """Whether the server lets us in; makes the desk's database the first time it does."""
+        if not self._says_ready():
+            return False
         try:
             with psycopg.connect(
                 host=str(self.places.sockets),
@@ -84,11 +87,16 @@ class Postgres:
             return False
         return True
 
+    def _says_ready(self) -> bool:
+        """Asked by connecting, a server that still starts would write a line for each attempt."""
+        with contextlib.suppress(OSError, IndexError):
+            return self._pid_file.read_text().splitlines()[7].strip() == "ready"
+        return False
+
     def clear_leftover(self) -> bool:
         """Stop a server that a killed supervisor left on these files; say whether there was one."""
-        pid_file = self.places.postgres / "postmaster.pid"
         try:
-            pid = int(pid_file.read_text().split("\n", 1)[0])
+            pid = int(self._pid_file.read_text().split("\n", 1)[0])
         except (FileNotFoundError, PermissionError, ValueError):
             return False
         try:
@@ -98,10 +106,14 @@ class Postgres:
             ours = False
         if not ours:
             # The number belongs to nobody or to a stranger by now; PostgreSQL would refuse to start over it.
-            pid_file.unlink()
+            self._pid_file.unlink()
             return False
         clear([server, *server.children()], with_signal=signal.SIGINT, seconds=20)
         return True
+
+    @property
+    def _pid_file(self) -> Path:
+        return self.places.postgres / "postmaster.pid"
 
     def _identity(self) -> tuple[int, int] | None:
         return (self.account.pw_uid, self.account.pw_gid) if self.account else None

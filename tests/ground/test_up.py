@@ -81,12 +81,20 @@ def test_a_used_port_is_refused_in_one_sentence(desk, tmp_path):
     ]
 
 
+def test_an_odd_port_is_refused_in_one_sentence(tmp_path):
+    with RunningDesk(tmp_path, OPSDESK_PORT="http") as up:
+        assert up.wait_for_end() == 1
+
+    assert up.output == "The settings are not right: OPSDESK_PORT must be the number of a port, not 'http'.\n"
+
+
 def test_production_wants_real_servers(tmp_path):
     production = {"OPSDESK_PRODUCTION": "1", "OPSDESK_ALLOWED_HOSTS": "desk.example", "OPSDESK_SECRET_KEY": "k" * 60}
     with RunningDesk(tmp_path, OPSDESK_FIELD_KEYS="b25seS1mb3ItYS1sYXB0b3AtMzItYnl0ZXMta2V5ISE=", **production) as up:
         assert up.wait_for_end() == 1
 
-    assert "With OPSDESK_PRODUCTION=1 the desk wants DATABASE_URL, REDIS_URL and BROKER_URL" in up.output
+    (sentence,) = up.output.splitlines()
+    assert "DATABASE_URL must name a real server when OPSDESK_PRODUCTION=1" in sentence
     assert not up.places.postgres.exists()
 
 

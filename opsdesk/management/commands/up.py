@@ -1,6 +1,5 @@
 """`manage.py up`: the whole desk on one host, until Ctrl-C."""
 
-import os
 from argparse import ArgumentParser
 from typing import Any
 
@@ -27,10 +26,16 @@ class Command(BaseCommand):
             action="store_true",
             help="no demonstration organization, gateway, inbox and replay",
         )
+        parser.add_argument("--without-replay", action="store_true", help="the demonstration without arriving requests")
+        parser.add_argument("--without-workers", action="store_true", help="only take in: events are stored and wait")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until asked to stop; what keeps the desk from starting becomes one sentence."""
-        desk = Desk.from_environment(demo=not options["without_demo"] and not settings.PRODUCTION)
+        desk = Desk.from_environment(
+            demo=not options["without_demo"] and not settings.PRODUCTION,
+            replay=not options["without_replay"],
+            automations=not options["without_workers"],
+        )
         self.terminal = Terminal()
         try:
             with preflight.plain_words(), preflight.sole_holder(desk.places.var):
@@ -40,12 +45,6 @@ class Command(BaseCommand):
             raise CommandError(str(reason)) from reason
 
     def _look_around(self, desk: Desk) -> None:
-        allowed = os.environ.get("OPSDESK_EMBEDDED_IN_PRODUCTION") == "1"
-        if settings.PRODUCTION and (desk.embedded_database or desk.embedded_broker) and not allowed:
-            raise CannotStart(
-                "With OPSDESK_PRODUCTION=1 the desk wants DATABASE_URL, REDIS_URL and BROKER_URL; "
-                "OPSDESK_EMBEDDED_IN_PRODUCTION=1 allows the embedded servers, meant for one small host."
-            )
         note = preflight.identify(desk.places)
         if note:
             self.terminal.say("up", note)
