@@ -6,8 +6,8 @@ id with other content also: insert that one aside. One of them writes, so there 
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, replace
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
 
 import structlog
 from django.core.handlers.wsgi import WSGIRequest
@@ -60,8 +60,7 @@ class Taken:
     duplicate: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Message:
+class _Message(NamedTuple):
     """What is stored of a webhook, in the order of the INSERT."""
 
     organization_id: int
@@ -166,7 +165,7 @@ def _store(message: _Message) -> Taken:
     if first_digest == message.digest:
         return Taken(first, duplicate=True)
     # The id was used for other content: kept for people to see, never acted on.
-    other = replace(message, key=f"{message.key}#{message.digest}")
+    other = message._replace(key=f"{message.key}#{message.digest}")
     aside = _insert(other, EventState.QUARANTINED, f"The sender used the id of event {first} again for other content.")
     if aside is None:
         return Taken(first, duplicate=True)
@@ -177,6 +176,6 @@ def _store(message: _Message) -> Taken:
 def _insert(message: _Message, state: EventState, reason: str) -> int | None:
     """The new row's id, or None when there is one with this key already."""
     with connection.cursor() as cursor:
-        cursor.execute(_INSERT, [*astuple(message), state.value, reason])
+        cursor.execute(_INSERT, [*message, state.value, reason])
         row = cursor.fetchone()
     return row[0] if row else None
