@@ -41,6 +41,11 @@ class StripeGateway:
         """The payment as it is now; one that was never captured has nothing captured."""
         if CHARGE.fullmatch(reference):
             answer = self._get(f"/v1/charges/{reference}", "read payment")
+            intent = self._read(answer, documents.intent_of)
+            if intent:
+                # One payment under two names would be counted twice.
+                message = f"{reference} belongs to payment {intent}: name that one."
+                raise answer.failed(FailureKind.DATA, message, effect_possible=False)
         else:
             self._check(INTENT, reference, "payment")
             query = [("expand[]", "latest_charge")]
@@ -74,7 +79,7 @@ class StripeGateway:
                 continue
             if ours is not None:
                 message = f"{self._name} has two refunds of {payment} under one key."
-                raise answer.failed(FailureKind.DATA, message, effect_possible=False)
+                raise answer.failed(FailureKind.DATA, message, effect_possible=True)
             ours = self._read(answer, partial(documents.receipt, payment=payment), item)
         return ours
 

@@ -70,6 +70,11 @@ def receipt(document: Document, *, payment: str = "") -> Receipt:
     )
 
 
+def intent_of(document: Document) -> str:
+    """The payment intent a charge belongs to; empty for one made without."""
+    return _reference(document, "payment_intent")
+
+
 def page(document: Document) -> tuple[list[Document], bool]:
     """The objects of a list, and whether there are more."""
     _expect(document, "list")
