@@ -1,32 +1,32 @@
 """Thresholds: the amount bands of a policy, asked in every decision."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from approvals.models import Policy, Threshold
+from workflows.engine.context import RunContext
 from workflows.models import Case
 from workflows.registry import Demand, Demands
 from workflows.states import Tier, VersionState
 
 
-def demands_of(case: Case, facts: Mapping[str, Any]) -> Demands:
-    """What the published policy of the case's workflow asks for; no policy, or no band, asks for people."""
-    policy = (
-        Policy.objects.filter(
-            workflow__organization_id=case.organization_id,
-            workflow__slug=case.kind,
-            state=VersionState.PUBLISHED,
-        )
-        .prefetch_related("thresholds")
-        .select_related("workflow")
-        .first()
-    )
+def demands_of(context: RunContext) -> Demands:
+    """What the published policy of the run's workflow asks for; no policy, or no band, asks for people."""
+    workflow_id = context.run.workflow_id
+    policy = context.batch.remember(("policy", workflow_id), lambda: published_policy(workflow_id))
     if policy is None:
         nobody = Demand(
             "thresholds", "undetermined", "No thresholds are published, so a person decides", Tier.FULL_REVIEW
         )
         return Demands("no thresholds", (nobody,))
-    return Demands(str(policy), (band_demand(list(policy.thresholds.all()), case),))
+    return Demands(str(policy), (band_demand(list(policy.thresholds.all()), context.case),))
+
+
+def published_policy(workflow_id: int) -> Policy | None:
+    """The thresholds in force for a workflow, with their bands loaded."""
+    return (
+        Policy.objects.filter(workflow_id=workflow_id, state=VersionState.PUBLISHED)
+        .prefetch_related("thresholds")
+        .select_related("workflow")
+        .first()
+    )
 
 
 def band_demand(bands: list[Threshold], case: Case) -> Demand:

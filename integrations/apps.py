@@ -9,7 +9,6 @@ class IntegrationsConfig(AppConfig):
 
     def ready(self) -> None:
         from integrations import (
-            news,
             readers,
             verbs,  # noqa: F401 - registers the audit verbs
         )
@@ -22,6 +21,5 @@ class IntegrationsConfig(AppConfig):
         registry.add_step_kind(Gather())
         registry.add_step_kind(Act())
         registry.add_definition_check(connections_exist)
-        news.register()
         readers.register()
         stripe.register()

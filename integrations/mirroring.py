@@ -32,20 +32,15 @@ def take_payment(connection: Connection, seen: PaymentSeen) -> Payment:
         "currency": seen.captured.currency,
         "read_at": clock.now(),
     }
-    Payment.objects.bulk_create(
-        [
-            Payment(
-                organization_id=connection.organization_id,
-                connection=connection,
-                reference=seen.reference,
-                order=seen.order,
-                customer=seen.customer,
-                **values,
-            )
-        ],
-        ignore_conflicts=True,
-    )
-    payment = Payment.objects.select_for_update(of=("self",)).get(connection=connection, reference=seen.reference)
+    place = {"connection": connection, "reference": seen.reference}
+    payment = Payment.objects.select_for_update(of=("self",)).filter(**place).first()
+    if payment is None:
+        new = Payment(
+            organization_id=connection.organization_id, order=seen.order, customer=seen.customer, **place, **values
+        )
+        # Somebody else may insert it at this very moment.
+        Payment.objects.bulk_create([new], ignore_conflicts=True)
+        payment = Payment.objects.select_for_update(of=("self",)).get(**place)
     for name, value in values.items():
         setattr(payment, name, value)
     payment.overbooked = payment.reserved_minor + payment.refunded_minor > payment.captured_minor
@@ -53,15 +48,17 @@ def take_payment(connection: Connection, seen: PaymentSeen) -> Payment:
     return payment
 
 
-def take_refund(payment: Payment, receipt: Receipt) -> Refund:
+def take_refund(payment: Payment, receipt: Receipt, *, ours: Action | None = None) -> Refund:
     """Count a refund of the gateway exactly once, ours or not; the caller holds the payment's row lock.
 
     A refund of ours turns its reservation into refunded money; one that failed gives the money back to the payment.
+    `ours` is the action whose key the receipt carries, where the caller holds it already.
     """
     row = Refund.objects.filter(payment=payment, reference=receipt.reference).first()
     counted = row.amount_minor if row is not None and row.status != Refund.Status.FAILED else 0
     counts = receipt.amount.minor if receipt.status != Refund.Status.FAILED else 0
-    ours = Action.objects.filter(key=receipt.key).first() if receipt.key else None
+    if ours is None and receipt.key:
+        ours = Action.objects.filter(key=receipt.key).first()
     released = ours.amount_minor if ours is not None and ours.holds_reservation else 0
     if row is None:
         row = Refund.objects.create(
@@ -82,6 +79,7 @@ def take_refund(payment: Payment, receipt: Receipt) -> Refund:
         row.save(update_fields=["status", "amount_minor"])
     if ours is not None and released:
         Action.objects.filter(pk=ours.pk).update(holds_reservation=False)
+        ours.holds_reservation = False
     if released or counts != counted:
         payment.reserved_minor -= released
         payment.refunded_minor += counts - counted
@@ -121,6 +119,7 @@ def release(action: Action) -> None:
 
 def reread_due(limit: int = 20) -> int:
     """Ask gateways again about payments of which news arrived; returns how many were asked."""
+    Payment.objects.filter(reread_at__lte=Now(), told_refunded_minor=F("refunded_minor")).update(reread_at=None)
     with transaction.atomic():
         payments = list(
             Payment.objects.filter(reread_at__lte=Now())

@@ -33,9 +33,10 @@ _WRITTEN = [
 @transaction.atomic
 def record_answer(action: Action, answer: "Answer") -> None:
     """Write down what one try brought; a worker whose lease has expired writes nothing."""
-    cases.locked(action.case_id)
-    payment = Payment.objects.select_for_update(of=("self",)).select_related("connection").get(pk=action.payment_id)
+    case = cases.locked(action.case_id)
+    payment = Payment.objects.select_for_update(of=("self",)).get(pk=action.payment_id)
     fresh = Action.objects.select_for_update(of=("self",)).get(pk=action.pk)
+    fresh.case = case
     if fresh.epoch != action.epoch:
         return
     fresh.sent_before = action.sent_before
@@ -71,8 +72,7 @@ def _tell(action: Action, verb: str, reason: str, **after: object) -> None:
 def _succeeded(action: Action, payment: Payment, answer: "Answer") -> None:
     receipt = answer.read_back or answer.receipt
     assert receipt is not None  # noqa: S101 - for the type checker: the caller has looked
-    mirroring.take_refund(payment, receipt)
-    action.refresh_from_db(fields=["holds_reservation"])
+    mirroring.take_refund(payment, receipt, ours=action if receipt.key in (None, action.key) else None)
     if action.state == ActionState.SENDING:
         _move(
             action,

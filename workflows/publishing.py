@@ -113,7 +113,7 @@ def publish_pack(
     return publish(version, by=by, reason=reason)
 
 
-def export_pack(version: WorkflowVersion) -> str:
+def export_pack(version: WorkflowVersion, *, rules: bool = True) -> str:
     """The version as YAML, with the rules that go with it: those in force, or for a draft the draft ones."""
     workflow = version.workflow
     pack: dict[str, Any] = {"name": workflow.name, "slug": workflow.slug}
@@ -122,7 +122,7 @@ def export_pack(version: WorkflowVersion) -> str:
         {name: value for name in _IN_STEP if (value := getattr(step, name))}
         for step in version.steps.order_by("position")
     ]
-    rule_set = _rules_beside(version)
+    rule_set = _rules_beside(version) if rules else None
     if rule_set is not None:
         pack["rules"] = [
             {name: getattr(rule, name) for name in _IN_RULE} for rule in rule_set.rules.order_by("position")

@@ -68,7 +68,7 @@ class StepKind(Protocol):
 Reader = Callable[[bytes], Reading]
 # Told about an event in the transaction that takes it in; answers what it did, in words.
 News = Callable[["Event", Reading], str]
-DemandSource = Callable[["Case", Mapping[str, Any]], Demands]
+DemandSource = Callable[["RunContext"], Demands]
 
 step_kinds: dict[str, StepKind] = {}
 readers: dict[str, Reader] = {}

@@ -90,6 +90,9 @@ class Payment(models.Model):
     overbooked = models.BooleanField(default=False)
     read_at = models.DateTimeField(null=True, help_text="When the gateway was last asked.")
     reread_at = models.DateTimeField(null=True, help_text="Set by news from the gateway: ask again, from then on.")
+    told_refunded_minor = models.BigIntegerField(
+        null=True, help_text="How much went back by the last news; asking is needless once the desk says the same."
+    )
 
     class Meta:
         ordering = ["connection", "reference"]

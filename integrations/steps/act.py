@@ -53,9 +53,8 @@ class Act:
         refusal = _refusal(context, grant)
         if grant is None or refusal:
             raise StepFailed(FailureKind.DATA, refusal)
-        connection = Connection.objects.select_related("organization").get(
-            organization_id=run.organization_id, slug=config["connection"]
-        )
+        place = (run.organization_id, config["connection"])
+        connection = context.batch.remember(("connection", *place), lambda: _connection(*place))
         if not (connection.enabled and connection.acting_enabled and connection.organization.acting_enabled):
             reason = f"Sending through {connection.name} is switched off. {connection.paused_reason}".strip()
             return Wait(WaitsFor.CONNECTION, reason, until=context.now + pause_before(4))
@@ -99,6 +98,10 @@ class Act:
         )
         queue.ring("integrations.send_due")
         return Wait(WaitsFor.ACTION, f"Refund of {grant.amount} is being sent to {connection.name}.")
+
+
+def _connection(organization_id: int, slug: str) -> Connection:
+    return Connection.objects.select_related("organization").get(organization_id=organization_id, slug=slug)
 
 
 def _newest_grant(context: RunContext) -> Authorization | None:

@@ -58,7 +58,7 @@ class Gather:
         customer = evidence.customer
         if customer is not None and customer.name and context.case.party_name != customer.name:
             context.case.party_name = customer.name
-            context.case.save(update_fields=["party_name"])
+            context.case_changed = True
         gaps = [name for name, fact in context.run.facts.items() if fact["value"] is None]
         differ = disagreements(evidence)
         text = f"{len(context.run.facts) - len(gaps)} facts" + (f", {len(gaps)} not known" if gaps else "")

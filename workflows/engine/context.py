@@ -1,7 +1,7 @@
 """What a step sees of its run, and where it puts what shall be written."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from workflows.models import Authorization, Case, Decision, Run
 from workflows.states import CaseState
 
 Row = TypeVar("Row", bound=models.Model)
+Found = TypeVar("Found")
 
 
 class Batch:
@@ -23,7 +24,15 @@ class Batch:
     def __init__(self) -> None:
         self._rows: dict[type[models.Model], list[models.Model]] = defaultdict(list)
         self._entries: list[tuple[str, models.Model, dict[str, Any]]] = []
+        self._remembered: dict[tuple[Any, ...], Any] = {}
         self.rings: set[str] = set()
+
+    def remember(self, key: tuple[Any, ...], look_up: Callable[[], Found]) -> Found:
+        """What `look_up` gives, asked once for all runs of the transaction: published rules, connections."""
+        if key not in self._remembered:
+            self._remembered[key] = look_up()
+        found: Found = self._remembered[key]
+        return found
 
     def add(self, row: Row) -> Row:
         """Have `row` inserted with the others; its key is set once `flush` has run."""

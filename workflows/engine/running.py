@@ -28,7 +28,7 @@ _RUN_FIELDS = (
     "state", "position", "facts", "wake_at", "waits_for", "reason", "waiting_since", "attempt",
     "lease_owner", "lease_until", "ended_at",
 )  # fmt: skip
-_CASE_FIELDS = ("state", "standing", "closed_at")
+_CASE_FIELDS = ("state", "standing", "party_name", "closed_at")
 
 
 def claim(limit: int = 20) -> list[Run]:

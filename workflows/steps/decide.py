@@ -32,8 +32,8 @@ class Decide:
         case, run = context.case, context.run
         if case.problems or case.amount is None:
             raise StepFailed(FailureKind.DATA, " ".join(case.problems) or "The request has no amount.")
-        rule_set = published_rules(run.workflow_id)
-        asked = [source(case, run.facts) for source in registry.demand_sources]
+        rule_set = context.batch.remember(("rules", run.workflow_id), lambda: published_rules(run.workflow_id))
+        asked = [source(context) for source in registry.demand_sources]
         demands = [
             *_of_rules(rule_set, run.facts).demands,
             *(demand for each in asked for demand in each.demands),
@@ -67,9 +67,8 @@ class Decide:
 
 def published_rules(workflow_id: int) -> RuleSet | None:
     """The workflow's rules in force, with the rules loaded."""
-    return (
-        RuleSet.objects.filter(workflow_id=workflow_id, state=VersionState.PUBLISHED).prefetch_related("rules").first()
-    )
+    published = RuleSet.objects.filter(workflow_id=workflow_id, state=VersionState.PUBLISHED)
+    return published.prefetch_related("rules").select_related("workflow").first()
 
 
 def _of_rules(rule_set: RuleSet | None, facts: Mapping[str, Any]) -> Demands:
