@@ -235,7 +235,8 @@ def _missing_votes(grant: Authorization, review: Review) -> list[str]:
 def _secrets(effects: Effects | None) -> tuple[int, list[str]]:
     from integrations.models import Connection, Endpoint
 
-    secrets = {decrypt(row.secret) for row in [*Connection.objects.all(), *Endpoint.objects.all()] if row.secret}
+    rows: list[Connection | Endpoint] = [*Connection.objects.all(), *Endpoint.objects.all()]
+    secrets = {decrypt(row.secret) for row in rows if row.secret}
     secrets.add(settings.SECRET_KEY)
     wrong = []
     for secret in secrets:
