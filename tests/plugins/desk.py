@@ -81,8 +81,16 @@ class RunningDesk:
             self.output += line
 
     def wait_for(self, text: str, *, seconds: float = 60, times: int = 1) -> None:
-        """Wait until it has written the text so many times."""
-        self.wait_until(lambda: self.output.count(text) >= times, f"it never wrote {text!r}", seconds=seconds)
+        """Wait until it has written the text so many times; a command that has ended will not write it."""
+
+        def written() -> bool:
+            over = self.process.poll() is not None
+            if over:
+                self._reader.join(5)
+            assert not over or self.output.count(text) >= times, f"it ended without {text!r}:\n{self.output}"
+            return self.output.count(text) >= times
+
+        self.wait_until(written, f"it never wrote {text!r}", seconds=seconds)
 
     def wait_until(self, true: Callable[[], bool], complaint: str, *, seconds: float = 60) -> None:
         """Wait until something holds."""

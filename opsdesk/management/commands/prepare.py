@@ -22,7 +22,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the three, saying only what changed."""
         call_command("migrate", interactive=False, verbosity=0)
-        if not options["without_demo"]:
+        if not options["without_demo"] and not settings.PRODUCTION:  # its passwords are known to everybody
             call_command("load_demo", if_empty=True)
         self._collect_static_files()
 
