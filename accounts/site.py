@@ -49,7 +49,7 @@ class DeskAdminSite(AdminSite):
             raise PermissionDenied
         return redirect_to_login(request.GET.get("next", request.get_full_path()))
 
-    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """One's own password; as Django's page, but recorded."""
         from accounts.views import OwnPassword  # the models are not there when this file is read
 

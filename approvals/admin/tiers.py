@@ -1,0 +1,172 @@
+"""Tiers with their stages, business calendars and reason codes."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.postgres.forms import SimpleArrayField
+from django.core.exceptions import ValidationError
+
+from accounts.models import Membership
+from accounts.recorded import OwnInline, RecordedAdmin, RecordedForm
+from accounts.roles import GRANTS, Permission
+from approvals.models import BusinessCalendar, ReasonCode, Stage, TierSettings
+from workflows.admin.formsets import OrderedFormSet
+from workflows.states import Tier
+
+DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+DECIDING = [role for role, granted in GRANTS.items() if Permission.DECIDE in granted]
+
+
+class LinesField(SimpleArrayField):
+    """Values one a line; empty lines and the browser's carriage returns do not count."""
+
+    def __init__(self, base_field: forms.Field, **kwargs: Any) -> None:
+        super().__init__(base_field, delimiter="\n", **kwargs)
+
+    def to_python(self, value: Any) -> Any:
+        if isinstance(value, str):
+            value = "\n".join(line.strip() for line in value.splitlines() if line.strip())
+        return super().to_python(value)
+
+
+class CalendarForm(RecordedForm):
+    """Days are ticked, holidays written one a line."""
+
+    weekdays = forms.TypedMultipleChoiceField(
+        coerce=int,
+        choices=list(enumerate(DAYS)),
+        widget=forms.CheckboxSelectMultiple,
+        label="Working days",
+        error_messages={"required": "Without a working day no due time would ever come."},
+    )
+    holidays = LinesField(
+        forms.DateField(),
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 8, "cols": 14}),
+        help_text="Days on which nobody works, one a line: 2026-12-25.",
+    )
+
+    class Meta:
+        model = BusinessCalendar
+        fields = ["organization", "weekdays", "opens_at", "closes_at", "holidays"]
+
+
+@admin.register(BusinessCalendar)
+class CalendarAdmin(RecordedAdmin):
+    """When the organization works."""
+
+    noun = "approvals.calendar"
+    given_once = ["organization"]
+    form = CalendarForm
+    list_display = ["organization", "opens_at", "closes_at", "days"]
+    list_select_related = ["organization"]
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": ["organization", "weekdays", ("opens_at", "closes_at")],
+                "description": "Due times and objection windows count only minutes inside these hours, in the "
+                "organization's time zone. Reviews that are open keep the times they were given.",
+            },
+        ),
+        ("Holidays", {"fields": ["holidays"]}),
+    ]
+
+    @admin.display(description="working days")
+    def days(self, calendar: BusinessCalendar) -> str:
+        """The days by their short names."""
+        return ", ".join(DAYS[day][:3] for day in calendar.weekdays)
+
+
+class StageFormSet(OrderedFormSet):
+    """Stages that can be passed: somebody is asked, and enough people may answer."""
+
+    def clean(self) -> None:
+        """Refuse a tier that nobody could pass."""
+        super().clean()
+        stages = [form.instance for form in self.staying() if not form.errors]
+        if self.instance.tier in {Tier.FAST_TRACK, Tier.FULL_REVIEW} and not self.staying():
+            raise ValidationError("This tier needs at least one stage: without one nobody could be asked.")
+        for stage in stages:
+            people = _voters(stage)
+            if people < stage.votes:
+                text = f"{stage.team} has {people} people who may decide; {stage.votes} votes could never be reached."
+                raise ValidationError(text)
+
+
+def _voters(stage: Stage) -> int:
+    """How many different people of the team hold a role that decides."""
+    members = Membership.objects.active().filter(
+        organization_id=stage.team.organization_id, role__in=DECIDING, user__teams=stage.team_id
+    )
+    keys = {(person, None if person else user) for person, user in members.values_list("user__person", "user")}
+    return len(keys)
+
+
+class StageInline(OwnInline, admin.TabularInline):
+    """Who votes, in which order, and how many of them."""
+
+    model = Stage
+    formset = StageFormSet
+    fields = ["position", "team", "votes"]
+
+
+@admin.register(TierSettings)
+class TierAdmin(RecordedAdmin):
+    """What each tier means: how fast, with how much explanation, and whose votes."""
+
+    noun = "approvals.tier"
+    children = ["stages"]
+    given_once = ["organization", "tier"]
+    inlines = [StageInline]
+    list_display = ["tier", "due_minutes", "objection_minutes", "undo_seconds", "text_needed", "asks"]
+    fieldsets = [
+        (None, {"fields": ["organization", "tier"]}),
+        (
+            "Time",
+            {
+                "fields": ["due_minutes", "objection_minutes", "undo_seconds"],
+                "description": "Minutes are business minutes of the organization's calendar.",
+            },
+        ),
+        ("Explanation", {"fields": ["text_needed", "text_minimum"]}),
+    ]
+
+    def get_queryset(self, request: Any) -> Any:
+        return super().get_queryset(request).prefetch_related("stages__team")
+
+    @admin.display(description="stages")
+    def asks(self, tier: TierSettings) -> str:
+        """The stages in their order."""
+        return ", then ".join(str(stage) for stage in tier.stages.all()) or "nobody"
+
+
+class ReasonCodeForm(RecordedForm):
+    """Request reasons are the shop's own words, separated by commas."""
+
+    suggested_for = SimpleArrayField(
+        forms.CharField(max_length=60),
+        required=False,
+        help_text="Reasons of requests for which it is offered first, such as returned, damaged.",
+    )
+
+    class Meta:
+        model = ReasonCode
+        fields = ["organization", "verdict", "code", "label", "suggested_for", "text_needed", "position", "enabled"]
+
+
+@admin.register(ReasonCode)
+class ReasonCodeAdmin(RecordedAdmin):
+    """The reasons reviewers choose from. One that is no longer wanted is switched off; votes keep theirs."""
+
+    noun = "approvals.reason_code"
+    given_once = ["organization", "verdict", "code"]
+    form = ReasonCodeForm
+    list_display = ["label", "verdict", "code", "position", "text_needed", "enabled"]
+    list_filter = ["verdict", "enabled"]
+    search_fields = ["label", "code"]
+    fieldsets = [
+        (None, {"fields": ["organization", "verdict", "code", "label"]}),
+        ("On the review screen", {"fields": ["suggested_for", "position", "text_needed", "enabled"]}),
+    ]

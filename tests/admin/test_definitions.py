@@ -1,0 +1,372 @@
+"""Workflows, rules and thresholds in the admin: drafts are edited, published editions are read."""
+
+import json
+
+import pytest
+from django.urls import reverse
+
+from approvals.models import Policy
+from approvals.policies import publish_bands
+from auditlog.models import Entry
+from tests.admin.conftest import signed_in
+from tests.definitions import PACK, make_tiers
+from workflows.models import RuleSet, Workflow, WorkflowVersion
+from workflows.publishing import export_pack, new_draft, new_draft_rules, publish_pack
+from workflows.states import Tier
+
+WHY = {"change_reason": "Agreed with finance"}
+
+
+@pytest.fixture
+def version(acme):
+    return publish_pack(acme, PACK, by=None, reason="First day")
+
+
+@pytest.fixture
+def rule_set(version):
+    return version.workflow.rule_sets.get()
+
+
+@pytest.fixture
+def policy(acme, version):
+    make_tiers(acme)
+    bands = [("0.00", Tier.INSTANT), ("25.00", Tier.FAST_TRACK), ("150.00", Tier.FULL_REVIEW)]
+    return publish_bands(version.workflow, {"GBP": bands}, by=None, reason="First day")
+
+
+def page(row, name="change"):
+    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_{name}", args=[row.pk])
+
+
+def rows_data(prefix, rows, fields, *, extra=()):
+    """The form data of an inline as a browser sends it; `extra` are new rows as dicts."""
+    data = {f"{prefix}-TOTAL_FORMS": len(rows) + len(extra), f"{prefix}-INITIAL_FORMS": len(rows)}
+    for index, row in enumerate(rows):
+        data[f"{prefix}-{index}-id"] = row.pk
+        for field in fields:
+            value = getattr(row, field)
+            data[f"{prefix}-{index}-{field}"] = json.dumps(value) if isinstance(value, list | dict) else value
+    for index, new in enumerate(extra, start=len(rows)):
+        data |= {f"{prefix}-{index}-{field}": value for field, value in new.items()}
+    return data
+
+
+def rules_data(rule_set, **more):
+    rows = list(rule_set.rules.order_by("position"))
+    return {**rows_data("rules", rows, ["position", "name", "match", "conditions", "effect", "tier"], **more), **WHY}
+
+
+def steps_data(version, **more):
+    rows = list(version.steps.order_by("position"))
+    own = {name: getattr(version, name) for name in ("case_kind", "opened_by", "withdrawn_by")}
+    own["fields"] = json.dumps(version.fields)
+    return {**own, **rows_data("steps", rows, ["position", "key", "kind", "config"], **more), **WHY}
+
+
+def bands_data(policy, bands):
+    rows = list(policy.thresholds.order_by("currency", "above_minor"))
+    data = rows_data("thresholds", rows, [], extra=[{} for _ in bands[len(rows) :]])
+    for index, (above, tier) in enumerate(bands):
+        data |= {f"thresholds-{index}-currency": "GBP", f"thresholds-{index}-above": above}
+        data[f"thresholds-{index}-tier"] = tier
+    return {**data, **WHY}
+
+
+def errors(answer):
+    form = answer.context["adminform"].form
+    found = [*form.errors.values()]
+    for formset in answer.context["inline_admin_formsets"]:
+        found += [formset.formset.non_form_errors(), *(each.errors for each in formset.formset.forms)]
+    return str(found)
+
+
+def test_published_editions_can_be_read_and_not_changed(desk, version, rule_set, policy):
+    for row in (version, rule_set, policy):
+        seen = desk.get(page(row))
+        assert seen.status_code == 200
+        assert 'name="_save"' not in seen.content.decode()
+        assert desk.post(page(row), WHY).status_code == 403
+
+
+def test_a_rule_reads_back_in_words_beside_its_json(desk, rule_set):
+    draft = new_draft_rules(rule_set, by=None, reason="Edit")
+
+    text = desk.get(page(draft)).content.decode()
+
+    assert "refunds in 90 days is at least 4: at least full review" in text
+    assert "customer.refunds_90d" in text
+    assert "Operators: above, at_least, below, equals, is_known, is_missing." in text
+
+
+def test_a_changed_rule_is_recorded_alone(desk, rule_set):
+    draft = new_draft_rules(rule_set, by=None, reason="Edit")
+    data = rules_data(draft)
+    data["rules-3-tier"] = "fast_track"
+
+    assert desk.post(page(draft), data).status_code == 302
+
+    rule = draft.rules.order_by("position")[3]
+    entry = Entry.objects.get(verb="workflows.rule_set.changed")
+    assert entry.before == {f"rule {rule.pk}": {"tier": "full_review"}}
+    assert entry.after == {f"rule {rule.pk}": {"tier": "fast_track"}}
+    assert entry.reason == "Agreed with finance"
+
+
+def test_rules_change_places_and_new_ones_come_where_they_are_put(desk, rule_set):
+    draft = new_draft_rules(rule_set, by=None, reason="Edit")
+    names = list(draft.rules.values_list("name", flat=True))
+    condition = json.dumps([{"fact": "amount", "operator": "above", "value": "1000.00 GBP"}])
+    new = {"name": "Large", "match": "all", "conditions": condition, "effect": "at_least", "tier": "full_review"}
+    data = rules_data(draft, extra=[new])
+    data["rules-0-position"], data["rules-1-position"] = 2, 1
+
+    answer = desk.post(page(draft), data)
+
+    assert answer.status_code == 302, errors(answer)
+    assert list(draft.rules.values_list("name", flat=True)) == [names[1], names[0], *names[2:], "Large"]
+    assert list(draft.rules.values_list("position", flat=True)) == list(range(1, len(names) + 2))
+
+
+def test_a_rule_is_taken_out(desk, rule_set):
+    draft = new_draft_rules(rule_set, by=None, reason="Edit")
+    gone = draft.rules.order_by("position")[2]
+
+    desk.post(page(draft), {**rules_data(draft), "rules-2-DELETE": "on"})
+
+    assert gone.name not in draft.rules.values_list("name", flat=True)
+    assert list(draft.rules.values_list("position", flat=True)) == list(range(1, rule_set.rules.count()))
+    assert f"rule {gone.pk}" in Entry.objects.get(verb="workflows.rule_set.changed").before
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        "not json",
+        "{}",
+        "[]",
+        '[{"fact": "moon", "operator": "equals", "value": 1}]',
+        '[{"fact": "order.share", "operator": "above", "value": NaN}]',
+        '[{"fact": "order.share", "operator": "above", "value": "NaN"}]',
+        '[{"fact": "request.reason", "operator": "equals", "value": "\\u0000"}]',
+        '[{"fact": "request.reason", "operator": "equals", "value": "\\ud800"}]',
+        '[{"fact": "amount", "operator": "above", "value": "{{7*7}}"}]',
+        '[{"fact": "amount.__class__", "operator": "is_known"}]',
+        "[" * 5000 + "]" * 5000,
+        json.dumps([{"fact": "order.on_file", "operator": "is_true"}] * 201),
+        '"' + "x" * 30_000 + '"',
+    ],
+)
+def test_conditions_that_make_no_sense_are_refused_when_they_are_saved(desk, rule_set, conditions):
+    draft = new_draft_rules(rule_set, by=None, reason="Edit")
+
+    answer = desk.post(page(draft), {**rules_data(draft), "rules-0-conditions": conditions})
+
+    assert answer.status_code == 200
+    assert "conditions" in errors(answer)
+    assert draft.rules.order_by("position")[0].conditions == rule_set.rules.order_by("position")[0].conditions
+
+
+def test_steps_change_places_and_their_settings_are_checked(desk, version):
+    draft = new_draft(version, by=None, reason="Edit")
+    data = steps_data(draft)
+    swapped = {**data, "steps-0-position": 2, "steps-1-position": 1}
+    broken = {**data, "steps-3-config": '{"connection": "gateway", "operation": "burn"}'}
+
+    refused = desk.post(page(draft), broken)
+    done = desk.post(page(draft), swapped)
+
+    assert "“burn” is not one of them" in errors(refused)
+    assert done.status_code == 302, errors(done)
+    assert list(draft.steps.values_list("kind", flat=True)) == ["decide", "gather", "approve", "act"]
+
+
+def test_publishing_says_what_keeps_it_and_offers_no_button(desk, version):
+    draft = new_draft(version, by=None, reason="Edit")
+    draft.steps.filter(kind="approve").delete()
+
+    seen = desk.get(page(draft, "publish")).content.decode()
+    desk.post(page(draft, "publish"), WHY)
+
+    assert "act needs a step of the kind approve before it." in seen
+    assert "change_reason" not in seen
+    assert WorkflowVersion.objects.get(pk=draft.pk).state == "draft"
+
+
+def test_publishing_shows_what_changes_and_asks_why(desk, tomasz, rule_set):
+    draft = new_draft_rules(rule_set, by=None, reason="Edit")
+    draft.rules.filter(name="Repeat of an open case").delete()
+
+    seen = desk.get(page(draft, "publish")).content.decode()
+    refused = desk.post(page(draft, "publish"), {"change_reason": ""})
+    done = desk.post(page(draft, "publish"), WHY)
+
+    assert '<tr data-change="removed"><td>removed</td><td><code>Repeat of an open case:' in seen
+    assert refused.status_code == 200
+    assert done.url == page(draft)
+    draft.refresh_from_db()
+    assert (draft.state, draft.published_by) == ("published", tomasz)
+    assert Entry.objects.filter(verb="workflows.rule_set.published", reason="Agreed with finance").count() == 1
+
+
+def test_looking_at_a_button_does_nothing(desk, version):
+    draft = new_draft(version, by=None, reason="Edit")
+
+    for name in ("publish", "discard", "copy"):
+        desk.get(page(draft, name))
+
+    assert WorkflowVersion.objects.filter(state="draft").count() == 1
+    assert WorkflowVersion.objects.get(state="published") == version
+
+
+def test_a_published_edition_is_copied_and_a_draft_thrown_away(desk, version, rule_set, policy):
+    for row in (version, rule_set, policy):
+        assert desk.post(page(row, "discard"), WHY).status_code == 404
+        answer = desk.post(page(row, "copy"), WHY)
+        draft = type(row).objects.get(state="draft")
+        assert answer.url == page(draft)
+        assert desk.post(page(draft, "discard"), WHY).status_code == 302
+        assert list(type(row).objects.all()) == [row]
+
+
+def test_amounts_are_typed_as_people_write_them(desk, policy):
+    desk.post(page(policy, "copy"), WHY)
+    draft = Policy.objects.get(state="draft")
+
+    text = desk.get(page(draft)).content.decode()
+    answer = desk.post(
+        page(draft),
+        bands_data(draft, [("0.00", "instant"), ("30.50", "fast_track"), ("150.00", "full_review")]),
+    )
+
+    assert 'value="25.00"' in text
+    assert answer.status_code == 302, errors(answer)
+    assert list(draft.thresholds.values_list("above_minor", flat=True)) == [0, 3050, 15000]
+    entry = Entry.objects.get(verb="approvals.policy.changed")
+    (change,) = entry.after.values()
+    assert change == {"above_minor": 3050}
+
+
+def test_bands_change_places(desk, policy):
+    desk.post(page(policy, "copy"), WHY)
+    draft = Policy.objects.get(state="draft")
+
+    answer = desk.post(
+        page(draft),
+        bands_data(draft, [("0.00", "instant"), ("150.00", "full_review"), ("25.00", "fast_track")]),
+    )
+
+    assert answer.status_code == 302, errors(answer)
+    found = set(draft.thresholds.values_list("above_minor", "tier"))
+    assert found == {(0, "instant"), (2500, "fast_track"), (15000, "full_review")}
+
+
+@pytest.mark.parametrize("above", ["", "ten", "10.005", "-5.00", "1e3", "NaN", "9" * 30])
+def test_an_amount_that_is_none_is_refused(desk, policy, above):
+    desk.post(page(policy, "copy"), WHY)
+    draft = Policy.objects.get(state="draft")
+
+    answer = desk.post(
+        page(draft), bands_data(draft, [("0.00", "instant"), (above, "fast_track"), ("150", "full_review")])
+    )
+
+    assert answer.status_code == 200
+    assert "above" in errors(answer)
+
+
+def test_two_bands_at_one_amount_are_refused(desk, policy):
+    desk.post(page(policy, "copy"), WHY)
+    draft = Policy.objects.get(state="draft")
+
+    answer = desk.post(
+        page(draft), bands_data(draft, [("0.00", "instant"), ("25.00", "fast_track"), ("25.00", "full_review")])
+    )
+
+    assert "begin at the same amount" in errors(answer)
+
+
+def test_a_policy_that_gets_milder_is_not_published(desk, policy):
+    desk.post(page(policy, "copy"), WHY)
+    draft = Policy.objects.get(state="draft")
+    desk.post(page(draft), bands_data(draft, [("0.00", "full_review"), ("25.00", "instant"), ("150", "full_review")]))
+
+    seen = desk.get(page(draft, "publish")).content.decode()
+    desk.post(page(draft, "publish"), WHY)
+
+    assert "a larger amount never asks for less" in seen
+    assert Policy.objects.get(state="published") == policy
+
+
+def test_a_first_policy_is_drafted_from_nothing(desk, acme, version):
+    data = {"workflow": version.workflow_id, "thresholds-TOTAL_FORMS": 1, "thresholds-INITIAL_FORMS": 0}
+    band = {"thresholds-0-currency": "GBP", "thresholds-0-above": "0", "thresholds-0-tier": "full_review"}
+
+    answer = desk.post(reverse("admin:approvals_policy_add"), {**data, **band, **WHY})
+
+    assert answer.status_code == 302, errors(answer)
+    policy = Policy.objects.get()
+    assert (policy.number, policy.state) == (1, "draft")
+    assert Entry.objects.get(subject_kind="policy").verb == "approvals.policy.drafted"
+
+
+def test_a_pack_goes_out_and_comes_in(desk, version, other, zoe):
+    file = desk.get(page(version, "export"))
+    theirs = signed_in(zoe)
+
+    answer = theirs.post(
+        reverse("admin:workflows_workflowversion_import"), {"text": file.content.decode(), **WHY}, follow=True
+    )
+
+    assert file.headers["Content-Disposition"] == 'attachment; filename="refund-v1.yaml"'
+    copied = WorkflowVersion.objects.get(workflow__organization=other)
+    assert answer.redirect_chain[-1][0] == page(copied)
+    assert export_pack(copied) == file.content.decode() == export_pack(version)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("", "Give a file or a text"), ("a: [", "Line 1"), ("x: 1", "A pack has no “x”")]
+)
+def test_a_pack_that_cannot_be_read_is_refused_with_the_line(desk, acme, text, says):
+    answer = desk.post(reverse("admin:workflows_workflowversion_import"), {"text": text, **WHY})
+
+    assert says in answer.content.decode()
+    assert not Workflow.objects.exists()
+
+
+def test_definitions_of_others_are_out_of_reach(version, rule_set, policy, zoe):
+    theirs = signed_in(zoe)
+    drafts = [new_draft(version, by=None, reason="Edit"), new_draft_rules(rule_set, by=None, reason="Edit")]
+
+    for row in (version, rule_set, policy, version.workflow):
+        assert theirs.get(page(row)).status_code == 302
+        listed = reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_changelist")
+        assert str(row) not in theirs.get(listed).content.decode()
+    for row in (version, rule_set, policy, *drafts):
+        for name in ("publish", "copy", "discard"):
+            assert theirs.post(page(row, name), WHY).status_code == 404
+    assert theirs.get(page(version, "export")).status_code == 404
+    assert RuleSet.objects.filter(state="draft").count() == 1
+
+
+def test_a_draft_of_another_organizations_workflow_cannot_be_made(version, zoe):
+    data = {"workflow": version.workflow_id, "thresholds-TOTAL_FORMS": 0, "thresholds-INITIAL_FORMS": 0}
+
+    answer = signed_in(zoe).post(reverse("admin:approvals_policy_add"), {**data, **WHY})
+
+    assert "workflow" in answer.context["adminform"].form.errors
+    assert not Policy.objects.exists()
+
+
+def test_the_operators_browser_gets_nowhere(otto, version):
+    browser = signed_in(otto)
+    draft = new_draft(version, by=None, reason="Edit")
+
+    for name in ("change", "publish", "copy", "discard", "export"):
+        assert browser.get(page(draft, name), follow=True).status_code == 403
+
+
+def test_a_draft_published_meanwhile_is_not_changed(desk, version):
+    draft = new_draft(version, by=None, reason="Edit")
+    data = steps_data(draft)
+    desk.post(page(draft, "publish"), WHY)
+
+    assert desk.post(page(draft), data).status_code == 403

@@ -1,0 +1,131 @@
+"""Forms of the admin about definitions: settings as strict JSON, drafts, and the question why."""
+
+import json
+from typing import Any, NoReturn
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from accounts.recorded import RecordedForm, reason_field
+from workflows import registry, rules
+from workflows.models import Rule, RuleSet, Step, WorkflowVersion
+
+LARGEST = 20_000  # characters of one JSON field
+
+
+class StrictJSONField(forms.JSONField):
+    """JSON that PostgreSQL can keep: no NaN, no infinity, no NUL, no lone surrogate, no abyss."""
+
+    widget = forms.Textarea(attrs={"rows": 6, "cols": 80, "spellcheck": "false", "class": "vLargeTextField"})
+
+    def to_python(self, value: Any) -> Any:
+        """The parsed value; raises ValidationError."""
+        if isinstance(value, str) and len(value) > LARGEST:
+            raise ValidationError(f"At most {LARGEST:,} characters.")
+        try:
+            if isinstance(value, str):
+                json.loads(value or "null", parse_constant=_refuse)
+            found = super().to_python(value)
+            text = json.dumps(found, ensure_ascii=False)
+            text.encode()
+        except (ValueError, RecursionError) as error:
+            raise ValidationError(self.error_messages["invalid"], code="invalid") from error
+        if "\\u0000" in text:
+            raise ValidationError("A text holds a character that cannot be stored.")
+        return found
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        """What was typed comes back as it was typed, parsed by nobody."""
+        return initial if self.disabled else data
+
+    def prepare_value(self, value: Any) -> Any:
+        """What is stored is laid out over several lines."""
+        if isinstance(value, str):
+            return value
+        return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON.")
+
+
+class VersionForm(RecordedForm):
+    """What is worked on, and which events mean what."""
+
+    class Meta:
+        model = WorkflowVersion
+        fields = ["workflow", "case_kind", "opened_by", "withdrawn_by", "fields"]
+
+
+class RuleSetForm(RecordedForm):
+    """A rule set has nothing but its rules."""
+
+    class Meta:
+        model = RuleSet
+        fields = ["workflow"]
+
+
+class StepForm(forms.ModelForm):
+    """One step; what its kind refuses is refused when it is saved, not when it runs."""
+
+    kind = forms.ChoiceField(choices=lambda: [(name, name) for name in sorted(registry.step_kinds)])
+
+    class Meta:
+        model = Step
+        fields = ["position", "key", "kind", "config"]
+
+    def clean(self) -> dict[str, Any]:
+        """Ask the step's kind about its settings."""
+        values = super().clean() or self.cleaned_data
+        config = values.get("config") or {}
+        if not isinstance(config, dict):
+            self.add_error("config", "The settings are names with values, such as {}.")
+        elif "kind" in values and "config" not in self.errors:
+            for text in registry.step_kinds[values["kind"]].check(config):
+                self.add_error("config", text)
+        return {**values, "config": config}
+
+
+class RuleForm(forms.ModelForm):
+    """One rule; conditions that could not be evaluated are refused when it is saved."""
+
+    class Meta:
+        model = Rule
+        fields = ["position", "name", "match", "conditions", "effect", "tier"]
+
+    def clean_conditions(self) -> Any:
+        """Check facts, operators and values against the catalogue."""
+        conditions = self.cleaned_data["conditions"]
+        problems = rules.check(conditions)
+        if problems:
+            raise ValidationError(problems)
+        return conditions
+
+
+class ReasonForm(forms.Form):
+    """The question why, before something is published, copied or thrown away."""
+
+    change_reason = reason_field()
+
+
+class ImportForm(ReasonForm):
+    """A pack, as a file or as text."""
+
+    file = forms.FileField(required=False, help_text="A .yaml file, at most 200 kB.")
+    text = forms.CharField(
+        required=False, widget=forms.Textarea(attrs={"rows": 16, "cols": 100, "spellcheck": "false"})
+    )
+    field_order = ["file", "text", "change_reason"]
+
+    def clean(self) -> dict[str, Any]:
+        """One of the two, as text."""
+        values = super().clean() or self.cleaned_data
+        file = values.get("file")
+        if bool(file) == bool(values.get("text")):
+            raise ValidationError("Give a file or a text, one of the two.")
+        if file:
+            try:
+                values["text"] = file.read(LARGEST * 10 + 1).decode()
+            except UnicodeDecodeError as error:
+                raise ValidationError("The file is not UTF-8 text.") from error
+        return values
