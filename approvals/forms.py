@@ -1,0 +1,105 @@
+"""What people fill in at the desk. Rules stay in the services; a form only says early what they would refuse."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django import forms
+
+from accounts.models import User
+from approvals.models import ReasonCode, Review
+from approvals.services import Rationale
+from approvals.states import Verdict
+from workflows.cases import CORRECTABLE
+from workflows.models import Case
+
+LONGEST_TEXT = 2000
+
+
+class DecisionForm(forms.Form):
+    """One verdict with its rationale. Each verdict has a list of reasons of its own."""
+
+    verdict = forms.ChoiceField(choices=Verdict.choices)
+    reason_approve = forms.CharField(required=False)
+    reason_reject = forms.CharField(required=False)
+    text = forms.CharField(required=False, max_length=LONGEST_TEXT)
+    seen = forms.CharField(max_length=64)
+
+    def __init__(self, data: Mapping[str, Any], *, review: Review, codes: Sequence[ReasonCode]) -> None:
+        super().__init__(data)
+        self.review = review
+        self.codes = {str(code.pk): code for code in codes if code.enabled}
+
+    def clean(self) -> dict[str, Any]:
+        """Turn verdict, reason and text into a rationale; what is missing is said at the field that misses it."""
+        cleaned = super().clean() or {}
+        verdict = cleaned.get("verdict")
+        if not verdict:
+            return cleaned
+        name = f"reason_{verdict}"
+        code = self.codes.get(cleaned.get(name, ""))
+        if code is None or code.verdict != verdict:
+            self.add_error(name, f"Choose a reason to {verdict}.")
+            return cleaned
+        text = cleaned.get("text", "").strip()
+        settings = self.review.settings
+        if (settings.text_needed or code.text_needed) and len(text) < settings.text_minimum:
+            self.add_error("text", f"Say why, in at least {settings.text_minimum} characters.")
+        cleaned["rationale"] = Rationale(code, text)
+        return cleaned
+
+
+class CommentForm(forms.Form):
+    """A sentence that goes with an escalation or an objection."""
+
+    text = forms.CharField(required=False, max_length=LONGEST_TEXT, strip=True)
+
+
+class CorrectionForm(forms.Form):
+    """The request's data as it was sent, to be put right by a person who says why."""
+
+    reason = forms.CharField(
+        label="Why",
+        max_length=LONGEST_TEXT,
+        min_length=5,
+        widget=forms.Textarea(attrs={"rows": 2, "placeholder": "Who or what says so"}),
+    )
+
+    def __init__(self, data: Mapping[str, Any] | None = None, *, case: Case) -> None:
+        super().__init__(data, initial=_sent(case))
+        why = self.fields.pop("reason")
+        for name in CORRECTABLE:
+            self.fields[name] = forms.CharField(label=name.capitalize(), required=False, max_length=100)
+        self.fields["reason"] = why
+
+    @property
+    def changes(self) -> dict[str, str]:
+        """Only what the person changed, so that nothing else is rewritten."""
+        return {name: self.cleaned_data[name] for name in CORRECTABLE if name in self.changed_data}
+
+
+def _sent(case: Case) -> dict[str, str]:
+    return {name: "" if case.data.get(name) is None else str(case.data[name]) for name in CORRECTABLE}
+
+
+class RetryForm(forms.Form):
+    """Why a failed run is tried again."""
+
+    reason = forms.CharField(
+        label="Why it can work now",
+        max_length=LONGEST_TEXT,
+        min_length=5,
+        widget=forms.Textarea(attrs={"rows": 2, "placeholder": "What changed since it failed"}),
+    )
+
+
+class ReassignForm(forms.Form):
+    """Who gets a review; whether that person may decide it is for the service to say."""
+
+    to = forms.ModelChoiceField(queryset=User.objects.none(), label="Reassign to")
+
+    def __init__(self, data: Mapping[str, Any], *, review: Review) -> None:
+        super().__init__(data)
+        field = self.fields["to"]
+        field.queryset = User.objects.filter(  # type: ignore[attr-defined]
+            memberships__organization_id=review.organization_id, memberships__ended_at=None, is_active=True
+        )

@@ -1,0 +1,23 @@
+from django.urls import path
+
+from approvals.views import case, deciding, escalations, leaving, queue, repairs
+
+app_name = "approvals"
+urlpatterns = [
+    path("queue/", queue.index, name="queue"),
+    path("queue/news/", queue.news, name="queue_news"),
+    path("cases/<int:pk>/", case.page, name="case"),
+    path("cases/<int:pk>/news/", case.news, name="case_news"),
+    path("cases/<int:pk>/decide/", deciding.decide, name="decide"),
+    path("cases/<int:pk>/take-back/", deciding.take_back, name="take_back"),
+    path("cases/<int:pk>/escalate/", deciding.escalate, name="escalate"),
+    path("cases/<int:pk>/object/", deciding.object_to, name="object"),
+    path("cases/<int:pk>/correct/", repairs.correct, name="correct"),
+    path("cases/<int:pk>/retry/", repairs.retry, name="retry"),
+    path("cases/<int:pk>/reassign/", escalations.reassign, name="reassign"),
+    path("leaving/", leaving.index, name="leaving"),
+    path("leaving/news/", leaving.news, name="leaving_news"),
+    path("leaving/<int:pk>/object/", leaving.object_to, name="leaving_object"),
+    path("escalations/", escalations.index, name="escalations"),
+    path("escalations/news/", escalations.news, name="escalations_news"),
+]

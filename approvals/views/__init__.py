@@ -1,0 +1,1 @@
+"""The desk: queue, case, leaving soon, escalations."""

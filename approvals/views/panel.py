@@ -1,0 +1,282 @@
+"""What the person who looks at a case may do with it, and why not."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
+
+from django import forms
+from django.utils import timezone
+from django.utils.dateformat import format as format_date
+
+from accounts.models import Membership, User
+from accounts.roles import Permission
+from approvals import voters
+from approvals.errors import NothingToRefund
+from approvals.forms import CorrectionForm, DecisionForm, RetryForm
+from approvals.models import ReasonCode, Review, Stage
+from approvals.states import ReviewState, Verdict
+from approvals.views.evidence import CaseFile
+from opsdesk.lib import clock
+from opsdesk.lib.errors import DomainError
+from workflows.states import CASE_FINAL, CaseState, RunState, Tier
+
+_KEYS = "1234567890"
+_SOON = timedelta(hours=1)
+_TONES = {CaseState.DONE: "ok", CaseState.FAILED: "danger"}
+_UNDONE = {ReviewState.APPROVING: "approved", ReviewState.REJECTING: "rejected"}
+_ENDED = {ReviewState.APPROVED: "approved", ReviewState.REJECTED: "rejected"}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One reason code as a radio button with its key."""
+
+    value: int
+    label: str
+    key: str
+    checked: bool
+    hint: str
+
+
+@dataclass
+class Panel:
+    """The actions of a case for one person. `form` carries what was typed into a refused decision."""
+
+    file: CaseFile
+    membership: Membership
+    codes: Sequence[ReasonCode]
+    form: DecisionForm | None = None
+    refusal: str = ""
+    correction: forms.Form | None = None
+    retry: forms.Form | None = field(default=None)
+
+    @property
+    def review(self) -> Review | None:
+        return self.file.review
+
+    @property
+    def user(self) -> User:
+        return self.membership.user
+
+    @property
+    def is_open(self) -> bool:
+        return self.review is not None and self.review.state == ReviewState.OPEN
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the case goes out by itself unless somebody objects."""
+        return self.is_open and self.review is not None and self.review.tier == Tier.FAST_TRACK
+
+    @cached_property
+    def stages(self) -> list[Stage]:
+        return voters.stages_of(self.review) if self.review is not None else []
+
+    @cached_property
+    def why_not(self) -> str:
+        """Why this person may not vote now; nothing when they may."""
+        if self.review is None or not self.is_open:
+            return "There is nothing to decide."
+        if not self.membership.may(Permission.DECIDE):
+            return f"Your role ({self.membership.get_role_display()}) does not decide."
+        try:
+            voters.check_voter(self.review, self.stages[self.review.stage], self.user)
+        except DomainError as refused:
+            return str(refused)
+        return ""
+
+    @property
+    def may_decide(self) -> bool:
+        return self.is_open and not self.why_not
+
+    @property
+    def may_approve(self) -> bool:
+        return self.may_decide and bool(self.file.case.target)
+
+    @property
+    def why_no_approval(self) -> str:
+        return "" if self.file.case.target else NothingToRefund.message
+
+    @property
+    def tier(self) -> str:
+        """How much consent is needed now: a review that was objected to asks for more than its decision did."""
+        if self.review is not None and self.review.state != ReviewState.VOID:
+            return self.review.tier
+        return self.file.decision.tier if self.file.decision is not None else ""
+
+    @property
+    def due_tone(self) -> str:
+        if self.review is None:
+            return ""
+        left = self.review.due_at - clock.now()
+        return "danger" if left < timedelta(0) else "warn" if left < _SOON else ""
+
+    @property
+    def state_words(self) -> str:
+        case, run = self.file.case, self.file.run
+        if case.state == CaseState.OPEN and run is not None and run.state == RunState.WAITING:
+            return f"waits for {run.get_waits_for_display()}"
+        return "in progress" if case.state == CaseState.OPEN else case.get_state_display().lower()
+
+    @property
+    def state_tone(self) -> str:
+        return _TONES.get(CaseState(self.file.case.state), "info")
+
+    @property
+    def outcome_tone(self) -> str:
+        state = self.review.state if self.review is not None else ""
+        return {"approving": "ok", "approved": "ok", "rejecting": "warn", "rejected": "warn"}.get(state, "info")
+
+    @property
+    def outcome_icon(self) -> str:
+        return {"ok": "check", "warn": "x"}.get(self.outcome_tone, "info")
+
+    @property
+    def may_act(self) -> bool:
+        """Whether there is anything to press, so that the form is shown."""
+        return self.may_decide or self.may_escalate or self.may_object
+
+    @property
+    def has_more(self) -> bool:
+        return self.may_decide or self.may_escalate
+
+    @property
+    def may_repair(self) -> bool:
+        return self.membership.may(Permission.REPAIR)
+
+    @property
+    def watches(self) -> bool:
+        """Whether anything can still happen to the case."""
+        return self.file.case.state not in CASE_FINAL
+
+    @cached_property
+    def votes_words(self) -> str:
+        """How far a decision that needs several votes or stages has come; nothing where one vote decides."""
+        if self.review is None or not self.stages:
+            return ""
+        stage = self.stages[self.review.stage]
+        if stage.votes == 1 and len(self.stages) == 1:
+            return ""
+        given = [vote for vote in self.file.votes if vote.review_id == self.review.pk and vote.withdrawn_at is None]
+        cast = sum(1 for vote in given if vote.stage == self.review.stage and vote.verdict == Verdict.APPROVE)
+        words = f"{cast} of {stage.votes} votes by {stage.team}"
+        if len(self.stages) > 1:
+            words += f", stage {self.review.stage + 1} of {len(self.stages)}"
+        return f"{words}."
+
+    @property
+    def may_object(self) -> bool:
+        return self.is_leaving and self.membership.may(Permission.DECIDE)
+
+    @property
+    def may_escalate(self) -> bool:
+        fresh = self.review is not None and self.review.escalated_at is None
+        return self.is_open and fresh and self.membership.may(Permission.DECIDE)
+
+    @property
+    def may_correct(self) -> bool:
+        """Whether the request's data could be put right; money under way must not be touched."""
+        run, case = self.file.run, self.file.case
+        idle = run is not None and run.state != RunState.RUNNING and run.waits_for != "action"
+        return idle and case.state not in CASE_FINAL and self.membership.may(Permission.CORRECT)
+
+    @property
+    def needs_correction(self) -> bool:
+        """Whether putting the data right is the way on: it failed, or names no payment."""
+        case = self.file.case
+        return self.may_correct and (case.state == CaseState.FAILED or not case.target)
+
+    @property
+    def may_retry(self) -> bool:
+        return self.file.case.state == CaseState.FAILED and self.membership.may(Permission.REPAIR)
+
+    @property
+    def correction_form(self) -> forms.Form:
+        return self.correction or CorrectionForm(case=self.file.case)
+
+    @property
+    def retry_form(self) -> forms.Form:
+        return self.retry or RetryForm()
+
+    @property
+    def moves(self) -> bool:
+        """Whether the case goes on without this person, so that the page follows it by itself."""
+        asks = self.may_decide or self.needs_correction or self.may_retry
+        return self.file.case.state not in CASE_FINAL and not asks
+
+    @property
+    def outcome(self) -> str:
+        """What was decided, by whom and when; nothing while it is open."""
+        return outcome_of(self.review) if self.review is not None else ""
+
+    @cached_property
+    def approve_choices(self) -> list[Choice]:
+        return self._choices(Verdict.APPROVE, 0)
+
+    @cached_property
+    def reject_choices(self) -> list[Choice]:
+        return self._choices(Verdict.REJECT, len(self.approve_choices))
+
+    def _choices(self, verdict: str, first: int) -> list[Choice]:
+        codes = [code for code in self.codes if code.verdict == verdict and code.enabled]
+        suggested = next((code for code in codes if self.file.case.reason in code.suggested_for), None)
+        typed = self.form.data.get(f"reason_{verdict}") if self.form is not None else None
+        chosen = typed if typed is not None else str(suggested.pk) if suggested else ""
+        return [
+            Choice(
+                value=code.pk,
+                label=code.label,
+                key=_KEYS[place] if place < len(_KEYS) else "",
+                checked=str(code.pk) == chosen,
+                hint="suggested" if code == suggested else "needs text" if code.text_needed else "",
+            )
+            for place, code in enumerate(codes, start=first)
+        ]
+
+    @property
+    def approve_label(self) -> str:
+        return _checked(self.approve_choices)
+
+    @property
+    def reject_label(self) -> str:
+        return _checked(self.reject_choices)
+
+    @property
+    def text_hint(self) -> str:
+        """Whether the tier asks for a sentence."""
+        if self.review is not None and self.review.settings.text_needed:
+            return f"at least {self.review.settings.text_minimum} characters"
+        return "optional in this tier"
+
+    @property
+    def way_back(self) -> list[dict[str, str]]:
+        """How long and how far an approval can be taken back."""
+        if self.review is None:
+            return []
+        seconds = self.review.settings.undo_seconds
+        return [
+            {"when": f"{seconds} s", "how": "undo, nothing leaves"},
+            {"when": "until sent", "how": "only switching the connection off holds it"},
+            {"when": "once paid", "how": "final: a paid refund cannot be recalled"},
+        ]
+
+
+def _checked(choices: Sequence[Choice]) -> str:
+    return next((choice.label for choice in choices if choice.checked), "choose a reason")
+
+
+def outcome_of(review: Review) -> str:
+    """What became of a review: “Approved by Ada Okafor, 10:42”; nothing while it is open."""
+    words = _UNDONE.get(ReviewState(review.state)) or _ENDED.get(ReviewState(review.state))
+    if words is None:
+        return "The review is no longer needed." if review.state == ReviewState.VOID else ""
+    when = _time_of(review)
+    if review.decided_by is None:
+        return f"{words.capitalize()}: nobody objected, {when}."
+    return f"{words.capitalize()} by {review.decided_by}, {when}."
+
+
+def _time_of(review: Review) -> str:
+    at = review.closed_at or review.settles_at or clock.now()
+    local, today = timezone.localtime(at), timezone.localtime(clock.now())
+    return format_date(local, "H:i" if local.date() == today.date() else "j M Y, H:i")

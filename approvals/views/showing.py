@@ -1,0 +1,152 @@
+"""Answers that show a case: alone, or beside the queue it was opened from."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib import messages
+from django.db.models.functions import Now
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.cache import patch_vary_headers
+from django_htmx.http import replace_url, reswap, retarget, trigger_client_event
+
+from approvals.models import ReasonCode, Review
+from approvals.states import ReviewState
+from approvals.views.evidence import CaseFile, open_file
+from approvals.views.listing import CAP, FROM_QUEUE, Listing
+from approvals.views.panel import Panel, outcome_of
+from opsdesk.lib.counting import in_words
+from opsdesk.lib.htmx import wants_fragment
+from opsdesk.lib.requests import OpsRequest
+
+
+def listing_of(request: OpsRequest) -> Listing | None:
+    """The queue an action came from, as its address says; None when it came from a case page."""
+    return Listing(request.membership, request.GET) if request.GET.get("from") == FROM_QUEUE else None
+
+
+def case_context(
+    request: OpsRequest, file: CaseFile, *, listing: Listing | None = None, said: str = "", **typed: Any
+) -> dict[str, Any]:
+    """What evidence and actions need. `typed`: forms that were refused, and the refusal."""
+    before_url, after_url = listing.neighbours(file.review) if listing else ("", "")
+    codes = ReasonCode.objects.filter(organization_id=request.membership.organization_id, enabled=True)
+    undoable = _undoable(request)
+    return {
+        "file": file,
+        "case": file.case,
+        "review": file.review,
+        "panel": Panel(file, request.membership, list(codes), **typed),
+        "listing": listing,
+        "place": listing.place_of(file.review) if listing and not listing.after else None,
+        "place_of": in_words(listing.counts[listing.view], CAP) if listing else "",
+        "before_url": before_url,
+        "after_url": after_url,
+        "self_url": listing.url(case=file.case.pk) if listing else reverse("approvals:case", args=[file.case.pk]),
+        "here": listing.origin if listing else "",
+        "chosen": True,
+        "undoable": undoable,
+        "undo_since": _decided_at(undoable),
+        "undo_words": outcome_of(undoable).split(" by ")[0] if undoable else "",
+        "said": said,
+    }
+
+
+def show_case(
+    request: OpsRequest, file: CaseFile, *, status: int = 200, listing: Listing | None = None, **more: Any
+) -> HttpResponse:
+    """The case as it is now: the fragment for htmx, else the page it belongs to."""
+    context = case_context(request, file, listing=listing, **more)
+    if wants_fragment(request):
+        return answer(request, "approvals/_opened.html", context, status=status)
+    if listing is not None:
+        return answer(request, "approvals/queue_page.html", context, status=status)
+    return answer(request, "approvals/case_page.html", context, status=status)
+
+
+def show_next(request: OpsRequest, listing: Listing, done: Review, said: str) -> HttpResponse:
+    """What opens by itself after a decision: the next case of the queue, while the list keeps its place."""
+    following = listing.after_this(done)
+    if not wants_fragment(request):
+        messages.success(request, said)
+        return redirect(listing.url(case=following.case_id) if following else listing.url())
+    displayed = request.POST.get("shown", "").split(".")
+    if following is None or str(following.pk) not in displayed:
+        return show_desk(request, listing, following.case_id if following else None, said=said)
+    file = open_file(request.membership, following.case_id)
+    context = case_context(request, file, listing=listing, said=said) | {
+        "done": done,
+        "done_url": listing.url(case=done.case_id),
+    }
+    response = answer(request, "approvals/_next.html", context)
+    spoken = f"{said} Next: {file.case.who}, {file.case.amount or 'amount not known'}."
+    trigger_client_event(response, "announce", {"text": spoken})
+    return replace_url(response, listing.url(case=following.case_id))
+
+
+def show_desk(request: OpsRequest, listing: Listing, case_id: int | None, *, said: str = "") -> HttpResponse:
+    """List and case together, both read afresh."""
+    if not wants_fragment(request):
+        messages.success(request, said)
+        return redirect(listing.url(case=case_id))
+    if case_id is None:
+        context = empty_context(request, listing, said=said)
+    else:
+        context = case_context(request, open_file(request.membership, case_id), listing=listing, said=said)
+    response = answer(request, "approvals/_desk.html", context)
+    trigger_client_event(response, "announce", {"text": said})
+    return replace_url(reswap(retarget(response, "#desk"), "outerHTML"), listing.url(case=case_id))
+
+
+def empty_context(request: OpsRequest, listing: Listing, *, said: str = "") -> dict[str, Any]:
+    """The desk without an opened case."""
+    undoable = _undoable(request)
+    return {
+        "listing": listing,
+        "chosen": False,
+        "here": listing.origin,
+        "undoable": undoable,
+        "undo_since": _decided_at(undoable),
+        "undo_words": outcome_of(undoable).split(" by ")[0] if undoable else "",
+        "said": said,
+    }
+
+
+def show_or_return(request: OpsRequest, pk: int, said: str) -> HttpResponse:
+    """The same case after something was done to it; without htmx a redirect, so that a reload does nothing twice."""
+    listing = listing_of(request)
+    if not wants_fragment(request):
+        messages.success(request, said)
+        return redirect(listing.url(case=pk) if listing else reverse("approvals:case", args=[pk]))
+    response = show_case(request, open_file(request.membership, pk), listing=listing, said=said)
+    trigger_client_event(response, "announce", {"text": said})
+    return response if listing else replace_url(response, reverse("approvals:case", args=[pk]))
+
+
+def answer(request: OpsRequest, template: str, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
+    """Render, and say that the answer depends on which control asked."""
+    response = render(request, template, context, status=status)
+    patch_vary_headers(response, ["HX-Request", "HX-Target", "Cookie"])
+    return response
+
+
+def _undoable(request: OpsRequest) -> Review | None:
+    """This person's latest decision that can still be taken back."""
+    return (
+        Review.objects.visible_to(request.membership)
+        .filter(
+            decided_by=request.user,
+            state__in=[ReviewState.APPROVING, ReviewState.REJECTING],
+            settles_at__gt=Now(),
+        )
+        .select_related("case", "settings", "decided_by")
+        .order_by("-settles_at")
+        .first()
+    )
+
+
+def _decided_at(review: Review | None) -> datetime | None:
+    if review is None or review.settles_at is None:
+        return None
+    return review.settles_at - timedelta(seconds=review.settings.undo_seconds)
