@@ -52,6 +52,9 @@ def desk(*options: str, settings: str = "opsdesk.settings") -> Iterator[dict[str
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
+        # A root's desk may keep its database outside the folder; the desk knows where.
+        reset = [sys.executable, str(ROOT / "manage.py"), "reset", "--yes"]
+        subprocess.run(reset, cwd=ROOT, env=environment, stdout=log, stderr=log, check=False)
         log.close()
         shutil.rmtree(folder, ignore_errors=True)
 

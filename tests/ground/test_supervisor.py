@@ -117,6 +117,7 @@ def test_an_endless_line_blocks_nobody(little_desk):
 
 def test_what_a_killed_supervisor_left_is_cleared_by_the_next(little_desk):
     first = little_desk("plain")
+    first.wait_for("here", times=4)  # after it nobody reads what they write
     first.process.kill()
     first.process.wait()
     left = [process for processes in first.processes().values() for process in processes]
