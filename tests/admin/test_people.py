@@ -165,8 +165,11 @@ def test_a_new_password_needs_a_reason_and_is_recorded_without_it(desk, otto):
     assert (entry.verb, entry.subject_id, entry.after) == ("accounts.user.password_changed", otto.pk, {})
 
 
-def test_ones_own_new_password_is_recorded(desk, tomasz):
+def test_ones_own_new_password_is_recorded(tomasz):
     secret = "quite a long secret phrase"
+    tomasz.set_password("correct horse battery")
+    tomasz.save()
+    desk = signed_in(tomasz)
     data = {"old_password": "correct horse battery", "new_password1": secret, "new_password2": secret}
 
     answer = desk.post(reverse("admin:password_change"), data)

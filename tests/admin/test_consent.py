@@ -1,0 +1,143 @@
+"""Tiers, calendars and reason codes in the admin."""
+
+from datetime import date, time
+
+import pytest
+from django.urls import reverse
+
+from accounts.models import Team
+from accounts.roles import Role
+from approvals.models import BusinessCalendar, ReasonCode, Stage, TierSettings
+from auditlog.models import Entry
+from tests.definitions import make_member
+from workflows.states import Tier
+
+WHY = {"change_reason": "Two people from now on"}
+
+
+@pytest.fixture
+def team(acme, otto):
+    team = Team.objects.create(organization=acme, name="Refunds", slug="refunds")
+    team.members.add(otto)
+    return team
+
+
+@pytest.fixture
+def full_review(acme, team):
+    settings = TierSettings.objects.create(organization=acme, tier=Tier.FULL_REVIEW)
+    Stage.objects.create(tier=settings, team=team, position=1)
+    return settings
+
+
+def page(row):
+    return reverse(f"admin:approvals_{row._meta.model_name}_change", args=[row.pk])
+
+
+def tier_data(settings, stages, **changes):
+    rows = list(settings.stages.order_by("position"))
+    data = {"stages-TOTAL_FORMS": len(stages), "stages-INITIAL_FORMS": len(rows)}
+    for index, (position, team, votes) in enumerate(stages):
+        data |= {f"stages-{index}-position": position, f"stages-{index}-team": team.pk, f"stages-{index}-votes": votes}
+    data |= {f"stages-{index}-id": row.pk for index, row in enumerate(rows)}
+    own = {"due_minutes": 240, "objection_minutes": 30, "undo_seconds": 10, "text_minimum": 10}
+    return {**data, **own, **WHY, **changes}
+
+
+def said(answer):
+    return str(answer.context["inline_admin_formsets"][0].formset.non_form_errors())
+
+
+def test_stages_are_changed_and_recorded(desk, acme, full_review, team):
+    make_member(acme, "maya", Role.MANAGER).teams.add(team)
+    leads = Team.objects.create(organization=acme, name="Leads", slug="leads")
+    leads.members.add(make_member(acme, "lena", Role.MANAGER))
+
+    answer = desk.post(page(full_review), tier_data(full_review, [(2, team, 2), (1, leads, 1)]))
+
+    assert answer.status_code == 302
+    assert [str(stage) for stage in full_review.stages.all()] == ["1 of Leads", "2 of Refunds"]
+    entry = Entry.objects.get()
+    first, second = full_review.stages.all()
+    assert entry.after == {
+        f"stage {second.pk}": {"position": 2, "votes": 2},
+        f"stage {first.pk}": {"position": 1, "team": "Leads", "votes": 1},
+    }
+
+
+def test_a_tier_nobody_could_pass_is_refused(desk, acme, full_review, team):
+    make_member(acme, "vera", Role.VIEWER).teams.add(team)
+    otto = team.members.get(username="otto")
+    team.members.add(make_member(acme, "otto2"))
+    type(otto).objects.filter(username="otto2").update(person=otto.person)
+
+    too_many = desk.post(page(full_review), tier_data(full_review, [(1, team, 2)]))
+    none = desk.post(page(full_review), {**tier_data(full_review, [(1, team, 1)]), "stages-0-DELETE": "on"})
+
+    assert "Refunds has 1 people who may decide; 2 votes could never be reached." in said(too_many)
+    assert "needs at least one stage" in said(none)
+    assert full_review.stages.get().votes == 1
+
+
+def test_the_teams_of_others_do_not_vote_here(desk, other, full_review):
+    theirs = Team.objects.create(organization=other, name="Theirs", slug="theirs")
+
+    answer = desk.post(page(full_review), tier_data(full_review, [(1, theirs, 1)]))
+
+    assert answer.status_code == 200
+    assert full_review.stages.get().team.name == "Refunds"
+
+
+def calendar_data(acme, **changes):
+    kept = {"organization": acme.pk, "weekdays": ["0", "1", "4"], "opens_at": "09:00", "closes_at": "17:30"}
+    return {**kept, "holidays": "2026-12-25\r\n\r\n2026-12-26\r\n", **WHY, **changes}
+
+
+def test_days_are_ticked_and_holidays_written_one_a_line(desk, acme):
+    answer = desk.post(reverse("admin:approvals_businesscalendar_add"), calendar_data(acme))
+
+    assert answer.status_code == 302, answer.context["adminform"].form.errors
+    calendar = BusinessCalendar.objects.get()
+    assert calendar.weekdays == [0, 1, 4]
+    assert calendar.holidays == [date(2026, 12, 25), date(2026, 12, 26)]
+    text = desk.get(page(calendar)).content.decode()
+    assert "2026-12-25\n2026-12-26" in text
+    assert Entry.objects.get().after["weekdays"] == [0, 1, 4]
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"weekdays": []}, "weekdays"),
+        ({"weekdays": ["7"]}, "weekdays"),
+        ({"holidays": "Christmas"}, "holidays"),
+        ({"opens_at": "18:00"}, "__all__"),
+    ],
+)
+def test_a_calendar_in_which_time_stands_still_is_refused(desk, acme, changes, field):
+    answer = desk.post(reverse("admin:approvals_businesscalendar_add"), calendar_data(acme, **changes))
+
+    assert field in answer.context["adminform"].form.errors
+    assert not BusinessCalendar.objects.exists()
+
+
+def test_a_calendar_may_close_at_midnight(desk, acme):
+    desk.post(reverse("admin:approvals_businesscalendar_add"), calendar_data(acme, closes_at="00:00"))
+
+    assert BusinessCalendar.objects.get().closes_at == time(0)
+
+
+def test_a_reason_code_is_switched_off_and_keeps_its_code(desk, acme):
+    code = ReasonCode.objects.create(
+        organization=acme, verdict="approve", code="returned", label="Goods came back", suggested_for=["returned"]
+    )
+
+    desk.post(
+        page(code),
+        {"code": "other", "verdict": "reject", "label": "Goods are back", "suggested_for": "returned, damaged"}
+        | {"position": 3, **WHY},
+    )
+
+    code.refresh_from_db()
+    assert (code.code, code.verdict, code.label, code.enabled) == ("returned", "approve", "Goods are back", False)
+    assert code.suggested_for == ["returned", "damaged"]
+    assert Entry.objects.get().after["enabled"] is False
