@@ -53,9 +53,7 @@ def _make_environment() -> None:
         import ensurepip  # noqa: F401 - Debian leaves it out together with venv
         import venv
     except ImportError:
-        sys.exit(
-            "Python's venv module is missing: on Debian and Ubuntu `apt-get install python3-venv` brings it."
-        )
+        sys.exit("Python's venv module is missing: on Debian and Ubuntu `apt-get install python3-venv` brings it.")
     _say(f"making {VENV}")
     try:
         venv.create(VENV, clear=True, with_pip=True, symlinks=True)
