@@ -2,7 +2,7 @@
 
 import json
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
 from workflows.errors import Unreadable
@@ -71,7 +71,11 @@ def _whole(text: str) -> int:
 
 def _fraction(text: str) -> str:
     _check_digits(text)
-    if abs(Decimal(text).adjusted()) > MOST_DIGITS:
+    try:
+        fits = abs(Decimal(text).adjusted()) <= MOST_DIGITS
+    except InvalidOperation:
+        fits = False  # an exponent that not even Decimal has room for
+    if not fits:
         raise Unreadable(f"The number {text[:40]} is out of any range.")
     return text
 
