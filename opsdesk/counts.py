@@ -6,12 +6,64 @@ no more than a short one.
 """
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Now
 
 from accounts.models import Membership
+from approvals.models import Review
+from integrations.health import ANSWERED
+from integrations.models import Action, Call, Connection
+from workflows.models import Failure
+from workflows.states import Tier
 
 Rows = Callable[[Membership], QuerySet[Any]]
 
-COUNTERS: dict[str, Rows] = {}
+# An answer that has not come for this long is no longer on its way.
+DOUBT_AFTER = timedelta(minutes=2)
+
+
+def _queue(member: Membership) -> QuerySet[Any]:
+    return Review.objects.visible_to(member).open().filter(tier=Tier.FULL_REVIEW)
+
+
+def _escalations(member: Membership) -> QuerySet[Any]:
+    return Review.objects.visible_to(member).open().filter(Q(due_at__lt=Now()) | Q(escalated_at__isnull=False))
+
+
+def _leaving(member: Membership) -> QuerySet[Any]:
+    return Review.objects.visible_to(member).open().filter(tier=Tier.FAST_TRACK)
+
+
+def _stalled(member: Membership) -> QuerySet[Any]:
+    """The two kinds that matter most, cheaply; the page looks through all of them."""
+    reviews = Review.objects.visible_to(member).open().filter(Q(due_at__lt=Now()) | ~Q(blocked_reason=""))
+    actions = Action.objects.visible_to(member).in_doubt().filter(created_at__lt=Now() - DOUBT_AFTER)
+    return reviews.order_by().values("pk").union(actions.order_by().values("pk"), all=True)
+
+
+def _failures(member: Membership) -> QuerySet[Any]:
+    return Failure.objects.visible_to(member).unresolved()
+
+
+def _connections(member: Membership) -> QuerySet[Any]:
+    """Connections that are off, paused, or did not answer their last call."""
+    last = Call.objects.filter(connection=OuterRef("pk")).order_by("-pk").values("outcome")[:1]
+    silent = Q(last__isnull=False) & ~Q(last__in=ANSWERED)
+    return (
+        Connection.objects.visible_to(member)
+        .annotate(last=Subquery(last))
+        .filter(Q(enabled=False) | Q(acting_enabled=False) | silent)
+    )
+
+
+COUNTERS: dict[str, Rows] = {
+    "queue": _queue,
+    "escalations": _escalations,
+    "leaving": _leaving,
+    "stalled": _stalled,
+    "failures": _failures,
+    "connections": _connections,
+}

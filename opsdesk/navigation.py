@@ -91,17 +91,13 @@ class Navigation:
     @cached_property
     def groups(self) -> list[Group]:
         """The entries this person may open; empty groups are left out."""
-        listed = {label: list(filter(self._may_open, group)) for label, group in GROUPS.items()}
+        listed = {
+            label: [entry for entry in group if may_open(self._request, entry.url_name)]
+            for label, group in GROUPS.items()
+        }
         counts = self._counts([entry.counter for group in listed.values() for entry in group])
         here = self._request.resolver_match.view_name if self._request.resolver_match else ""
         return [Group(label, list(_items(group, counts, here))) for label, group in listed.items() if group]
-
-    def _may_open(self, entry: Entry) -> bool:
-        needed = _permission_of(entry.url_name)
-        if isinstance(needed, Permission):
-            return self._membership is not None and self._membership.may(needed)
-        # Without a declaration it is the admin, which guards itself; other words mean everybody who is signed in.
-        return needed is not None or bool(getattr(self._request.user, "is_staff", False))
 
     def _counts(self, keys: list[str]) -> dict[str, int]:
         wanted = [key for key in keys if key in COUNTERS]
@@ -115,6 +111,16 @@ def _items(group: list[Entry], counts: dict[str, int], here: str) -> Iterator[It
         current = here == entry.url_name or here in entry.covers
         count = counts.get(entry.counter)
         yield Item(reverse(entry.url_name), entry.icon, entry.label, count, entry.alarm, current)
+
+
+def may_open(request: HttpRequest, url_name: str) -> bool:
+    """Whether whoever asks may open that page; for links that would only lead to a refusal."""
+    needed = _permission_of(url_name)
+    if isinstance(needed, Permission):
+        membership: Membership | None = getattr(request, "membership", None)
+        return membership is not None and membership.may(needed)
+    # Without a declaration it is the admin, which guards itself; other words mean everybody who is signed in.
+    return needed is not None or bool(getattr(request.user, "is_staff", False))
 
 
 @lru_cache(maxsize=64)

@@ -3,8 +3,23 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from opsdesk.views import health, home, search, stalled
+
 urlpatterns = [
+    path("", home.index, name="home"),
+    path("stalled/", stalled.index, name="stalled"),
+    path("search/", search.search, name="search"),
+    path("healthz", health.alive, name="healthz"),
+    path("readyz", health.ready, name="readyz"),
     path("", include("accounts.urls")),
+    path("", include("approvals.urls")),
+    path("", include("workflows.urls")),
     path("", include("integrations.urls")),
+    path("", include("auditlog.urls")),
     path("admin/", admin.site.urls),
 ]
+
+handler400 = "opsdesk.views.errors.bad_request"
+handler403 = "opsdesk.views.errors.permission_denied"
+handler404 = "opsdesk.views.errors.page_not_found"
+handler500 = "opsdesk.views.errors.server_error"

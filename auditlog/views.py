@@ -1,0 +1,75 @@
+"""Reading the audit log: who did what, when, and why."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from django.db.models import Q
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404
+from django.views.decorators.http import require_GET
+
+from accounts.access import requires
+from accounts.roles import Permission
+from auditlog.clicks import together
+from auditlog.filters import EntryFilter
+from auditlog.models import Entry
+from opsdesk.lib.htmx import render_page
+from opsdesk.lib.money import EXPONENTS, Money
+from opsdesk.lib.paging import newest_first
+from opsdesk.lib.requests import OpsRequest
+from opsdesk.lib.wording import plain
+
+SHOWN = 100
+# Entries of one request are written together: their keys lie close to each other.
+_NEAR = 500
+
+
+@require_GET
+@requires(Permission.READ_AUDIT)
+def index(request: OpsRequest) -> HttpResponse:
+    """Everything that happened, newest first, what one click did put together."""
+    entries = Entry.objects.visible_to(request.membership).newest()
+    chosen = EntryFilter(request.GET, queryset=entries, request=request)
+    page = newest_first(chosen.qs, request, size=SHOWN)
+    context = {
+        "filter": chosen,
+        "page": page,
+        "clicks": together(page.rows),
+        "filtered": any(chosen.data.get(name) for name in chosen.filters),
+    }
+    return render_page(request, "auditlog/entry_list.html", "auditlog/_entry_rows.html", context)
+
+
+@require_GET
+@requires(Permission.READ_AUDIT)
+def show(request: OpsRequest, pk: int) -> HttpResponse:
+    """One entry with what was before and after, and what else the same click did."""
+    visible = Entry.objects.visible_to(request.membership)
+    entry = get_object_or_404(visible.select_related("user"), pk=pk)
+    same = Q(request_id=entry.request_id) | Q(at=entry.at, case_id=entry.case_id)
+    near = visible.newest().filter(same, pk__range=(pk - _NEAR, pk + _NEAR))
+    context = {"entry": entry, "changes": changes(entry), "others": near.exclude(pk=pk).order_by("pk")}
+    return render_page(request, "auditlog/entry_detail.html", "auditlog/_entry_detail.html", context)
+
+
+def changes(entry: Entry) -> list[dict[str, str | None]]:
+    """Before and after of an entry, field by field, in words; None where a side does not name the field."""
+    names = [*entry.before, *(name for name in entry.after if name not in entry.before)]
+    return [
+        {"field": plain(name), "before": _told(entry.before, name), "after": _told(entry.after, name)} for name in names
+    ]
+
+
+def _told(side: Mapping[str, Any], name: str) -> str | None:
+    value = side.get(name)
+    match value:
+        case None:
+            return None
+        case bool():
+            return "yes" if value else "no"
+        case int() if name == "amount" and side.get("currency") in EXPONENTS:
+            return str(Money(value, side["currency"]))
+        case str() | int() | float():
+            return str(value) if value != "" else "empty"
+    return json.dumps(value, ensure_ascii=False)

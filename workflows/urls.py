@@ -1,0 +1,18 @@
+"""Addresses of runs and failures."""
+
+from django.urls import path
+
+from workflows.views import failures, quarantine, runs
+
+app_name = "workflows"
+urlpatterns = [
+    path("runs/", runs.index, name="runs"),
+    path("runs/<int:pk>/", runs.show, name="run"),
+    path("runs/<int:pk>/retry/", runs.retry, name="retry"),
+    path("failures/", failures.index, name="failures"),
+    path("failures/quarantine/", quarantine.index, name="quarantine"),
+    path("failures/<int:pk>/", failures.show, name="failure"),
+    path("failures/<int:pk>/acknowledge/", failures.acknowledge, name="acknowledge"),
+    path("failures/<int:pk>/resolve/", failures.resolve, name="resolve"),
+    path("failures/<int:pk>/retry/", failures.retry, name="retry_failure"),
+]

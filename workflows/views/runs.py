@@ -1,0 +1,86 @@
+"""Runs: the list, and one run with its timeline."""
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts.access import requires
+from accounts.roles import Permission
+from opsdesk.lib import clock
+from opsdesk.lib.errors import DomainError
+from opsdesk.lib.htmx import render_page
+from opsdesk.lib.paging import newest_first
+from opsdesk.lib.requests import OpsRequest
+from workflows import timeline
+from workflows.engine import repairing
+from workflows.filters import RunFilter
+from workflows.forms import ReasonForm
+from workflows.models import Run
+from workflows.states import RUN_FINAL, RunState
+
+
+@require_GET
+@requires(Permission.SEE_DESK)
+def index(request: OpsRequest) -> HttpResponse:
+    """All runs, newest first."""
+    runs = Run.objects.visible_to(request.membership).select_related("case", "workflow", "version")
+    chosen = RunFilter(request.GET, queryset=runs.defer("facts", "case__data"), request=request)
+    context = {"filter": chosen, "page": newest_first(chosen.qs, request), "filtered": _narrowed(chosen)}
+    return render_page(request, "workflows/run_list.html", "workflows/_run_rows.html", context)
+
+
+def _narrowed(chosen: RunFilter) -> bool:
+    return any(chosen.data.get(name) for name in chosen.filters)
+
+
+@require_GET
+@requires(Permission.SEE_DESK)
+def show(request: OpsRequest, pk: int) -> HttpResponse:
+    """One run: its stages, why it waits, what was decided, and what was sent."""
+    return _run(request, pk)
+
+
+@require_POST
+@requires(Permission.REPAIR)
+def retry(request: OpsRequest, pk: int) -> HttpResponse:
+    """Try the failed step once more."""
+    run = get_object_or_404(Run.objects.visible_to(request.membership), pk=pk)
+    form = ReasonForm(request.POST)
+    if not form.is_valid():
+        return _run(request, pk, form=form, status=422)
+    try:
+        repairing.retry(run.pk, by=request.user, reason=form.cleaned_data["reason"])
+    except DomainError as refusal:
+        return _run(request, pk, form=form, refusal=refusal, status=409)
+    messages.success(request, f"Run {run.pk} is tried again.")
+    return redirect("workflows:run", run.pk)
+
+
+def _run(
+    request: OpsRequest,
+    pk: int,
+    *,
+    form: ReasonForm | None = None,
+    refusal: DomainError | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    runs = Run.objects.visible_to(request.membership).select_related("case", "workflow", "version")
+    run = get_object_or_404(runs, pk=pk)
+    steps = list(run.steps.all())
+    # Actions live on the floor above; the relation is all that is known of them here.
+    actions = list(run.actions.select_related("connection").prefetch_related("calls").order_by("pk"))
+    stages = timeline.stages_of(run, steps, actions, clock.now())
+    context = {
+        "run": run,
+        "steps": steps,
+        "actions": actions,
+        "decision": run.decisions.order_by("-pk").defer("facts", "trace").first(),
+        "timeline": timeline.draw(stages),
+        "live": run.state not in RUN_FINAL,
+        "form": form or ReasonForm(),
+        "refusal": refusal,
+        "may_retry": run.state == RunState.FAILED and request.membership.may(Permission.REPAIR),
+        "failure": run.failure_items.filter(repaired_at=None).select_related("failure__owner").first(),
+    }
+    return render_page(request, "workflows/run_detail.html", "workflows/_run_facts.html", context, status=status)
