@@ -42,7 +42,6 @@ check: ## lint, types, imports, templates, migrations, settings
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary $(SOURCES)
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/djlint --quiet --check templates
 	@$(BIN)/djlint --quiet --lint templates
 	@$(BIN)/python manage.py makemigrations --check --dry-run
 	@$(BIN)/python manage.py check

@@ -70,7 +70,7 @@ def _install(name: str) -> None:
         "-m",
         "pip",
         "install",
-        "--quiet",
+        "-qq",  # only errors: remarks on the machine's own configuration are not ours
         "--disable-pip-version-check",
         "--require-hashes",
         "--no-deps",
