@@ -75,6 +75,7 @@ class RecordedAdmin(OwnRows, admin.ModelAdmin):
     for_founding: ClassVar[bool] = False
 
     form = RecordedForm
+    change_form_template = "admin/recorded_change_form.html"
     actions = None
     list_per_page = 50
     show_full_result_count = False
@@ -197,6 +198,8 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     organization_path: ClassVar[str] = "organization_id"
     permission: ClassVar[Permission] = Permission.CONFIGURE
     actions = None
+    # Counting every choice of a filter reads the whole table.
+    show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     show_full_result_count = False
     view_on_site = False

@@ -1,6 +1,6 @@
 """Definitions: taken in and given out as YAML packs, drafted, checked, published."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError
@@ -8,7 +8,7 @@ from django.db import models, transaction
 
 from accounts.models import Organization, User
 from workflows import pack_text
-from workflows.checking import check, check_rules
+from workflows.checking import FIELDS, check, check_rules
 from workflows.editions import Editions
 from workflows.errors import BadPack
 from workflows.models import Rule, RuleSet, Step, Workflow, WorkflowVersion
@@ -38,6 +38,7 @@ _IN_PACK = ("name", "slug", "case_kind", "opened_by", "withdrawn_by", "fields", 
 _IN_VERSION = ("case_kind", "opened_by", "withdrawn_by", "fields")
 _IN_STEP = ("key", "kind", "config")
 _IN_RULE = ("name", "match", "conditions", "effect", "tier")
+IN_CONDITION = ("fact", "operator", "value")
 
 
 def new_draft(version: WorkflowVersion, *, by: User | None, reason: str) -> WorkflowVersion:
@@ -118,6 +119,7 @@ def export_pack(version: WorkflowVersion, *, rules: bool = True) -> str:
     workflow = version.workflow
     pack: dict[str, Any] = {"name": workflow.name, "slug": workflow.slug}
     pack |= {name: getattr(version, name) for name in _IN_VERSION}
+    pack["fields"] = in_order(version.fields, FIELDS)
     pack["steps"] = [
         {name: value for name in _IN_STEP if (value := getattr(step, name))}
         for step in version.steps.order_by("position")
@@ -125,9 +127,17 @@ def export_pack(version: WorkflowVersion, *, rules: bool = True) -> str:
     rule_set = _rules_beside(version) if rules else None
     if rule_set is not None:
         pack["rules"] = [
-            {name: getattr(rule, name) for name in _IN_RULE} for rule in rule_set.rules.order_by("position")
+            {name: getattr(rule, name) for name in _IN_RULE}
+            | {"conditions": [in_order(condition, IN_CONDITION) for condition in rule.conditions]}
+            for rule in rule_set.rules.order_by("position")
         ]
     return pack_text.write(pack)
+
+
+def in_order(content: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """The same content with its names in the order they are spoken in; the database keeps none."""
+    place = {name: index for index, name in enumerate(names)}
+    return dict(sorted(content.items(), key=lambda pair: place.get(pair[0], len(place))))
 
 
 def _rules_beside(version: WorkflowVersion) -> RuleSet | None:

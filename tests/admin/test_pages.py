@@ -96,6 +96,15 @@ def test_what_happened_is_read_only_and_each_reads_their_own(tomasz, zoe, model,
     assert signed_in(zoe).get(reverse(f"{place}_change", args=[mine.pk])).status_code == 302
 
 
+def test_entries_are_found_by_the_part_that_tells(desk, acme):
+    entries(acme, 1)
+    place = reverse("admin:auditlog_entry_changelist")
+
+    found = [desk.get(place, {"area": area}).context["cl"].result_count for area in ("workflows", "accounts")]
+
+    assert found == [1, 0]
+
+
 @pytest.mark.parametrize(("model", "fill"), [(Entry, entries), (Event, events)], ids=["entries", "events"])
 def test_long_lists_are_counted_only_so_far(desk, acme, model, fill, monkeypatch):
     monkeypatch.setattr(CappedPaginator, "most", 60)

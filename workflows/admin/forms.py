@@ -8,7 +8,9 @@ from django.core.exceptions import ValidationError
 
 from accounts.recorded import RecordedForm, reason_field
 from workflows import registry, rules
+from workflows.checking import FIELDS
 from workflows.models import Rule, RuleSet, Step, WorkflowVersion
+from workflows.publishing import IN_CONDITION, in_order
 
 LARGEST = 20_000  # characters of one JSON field
 
@@ -16,7 +18,7 @@ LARGEST = 20_000  # characters of one JSON field
 class StrictJSONField(forms.JSONField):
     """JSON that PostgreSQL can keep: no NaN, no infinity, no NUL, no lone surrogate, no abyss."""
 
-    widget = forms.Textarea(attrs={"rows": 6, "cols": 80, "spellcheck": "false", "class": "vLargeTextField"})
+    widget = forms.Textarea(attrs={"rows": 5, "cols": 80, "spellcheck": "false", "class": "vLargeTextField"})
 
     def to_python(self, value: Any) -> Any:
         """The parsed value; raises ValidationError."""
@@ -39,10 +41,25 @@ class StrictJSONField(forms.JSONField):
         return initial if self.disabled else data
 
     def prepare_value(self, value: Any) -> Any:
-        """What is stored is laid out over several lines."""
+        """What is stored is laid out: one line an entry."""
         if isinstance(value, str):
             return value
-        return json.dumps(value, indent=2, ensure_ascii=False)
+        if isinstance(value, dict):
+            lines = [f"{json.dumps(name)}: {json.dumps(entry, ensure_ascii=False)}" for name, entry in value.items()]
+            return _framed("{", lines, "}")
+        if isinstance(value, list):
+            return _framed("[", [json.dumps(_in_order(entry), ensure_ascii=False) for entry in value], "]")
+        return json.dumps(value, ensure_ascii=False)
+
+
+def _framed(opening: str, lines: list[str], closing: str) -> str:
+    inside = ",\n".join(f"  {line}" for line in lines)
+    return f"{opening}\n{inside}\n{closing}" if lines else f"{opening}{closing}"
+
+
+def _in_order(condition: Any) -> Any:
+    """A condition as it is spoken; the database keeps no order of names."""
+    return in_order(condition, IN_CONDITION) if isinstance(condition, dict) else condition
 
 
 def _refuse(name: str) -> NoReturn:
@@ -55,6 +72,11 @@ class VersionForm(RecordedForm):
     class Meta:
         model = WorkflowVersion
         fields = ["workflow", "case_kind", "opened_by", "withdrawn_by", "fields"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if isinstance(self.initial.get("fields"), dict):
+            self.initial["fields"] = in_order(self.initial["fields"], FIELDS)
 
 
 class RuleSetForm(RecordedForm):
