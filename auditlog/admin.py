@@ -22,7 +22,7 @@ class AreaFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         labels = sorted({verb.partition(".")[0] for verb in known()})
-        return [(label, apps.get_app_config(label).verbose_name) for label in labels]
+        return [(label, str(apps.get_app_config(label).verbose_name)) for label in labels]
 
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Entry]") -> "QuerySet[Entry]":
         return queryset.filter(verb__startswith=f"{self.value()}.") if self.value() else queryset
