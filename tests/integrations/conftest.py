@@ -8,10 +8,19 @@ import pytest
 from accounts.models import Organization
 from integrations.models import Connection, Endpoint
 from integrations.secrets import encrypt
+from opsdesk.lib import queue
 from tests.factories import make_connection, make_organization
 from tests.integrations.senders import SHOP_SECRET, STRIPE_SECRET, Sender
 
 API_KEY = "sk_test_of_the_tests"
+
+
+@pytest.fixture(autouse=True)
+def rings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the workers were rung for; no broker is needed here."""
+    heard: list[str] = []
+    monkeypatch.setattr(queue, "ring", heard.append)
+    return heard
 
 
 @pytest.fixture

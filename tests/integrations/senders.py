@@ -7,7 +7,12 @@ import io
 import itertools
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections, connection
 
 from opsdesk.wsgi import application
 
@@ -70,6 +75,20 @@ class Counted(io.RawIOBase):
         return many
 
 
+@contextmanager
+def _connection_of_the_test() -> Iterator[None]:
+    """Keep the end of a request from closing the connection that holds the test's transaction, as Django's client does."""
+    if not connection.in_atomic_block:
+        yield
+        return
+    signals = (request_started, request_finished)
+    for signal in signals:
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in signals:
+        signal.connect(close_old_connections)
+
+
 class Sender:
     """Posts to one address of the desk, as the web server hands a request over."""
 
@@ -97,9 +116,9 @@ class Sender:
         }
         started: list[Any] = []
         environment = {name: value for name, value in whole.items() if value is not None}
-        parts = application(environment, lambda status, sent, trouble=None: started.extend((status, sent)))
-        content = b"".join(parts)
-        if hasattr(parts, "close"):
+        with _connection_of_the_test():
+            parts = application(environment, lambda status, sent, trouble=None: started.extend((status, sent)))
+            content = b"".join(parts)
             parts.close()
         return Reply(started[0], started[1], content)
 
