@@ -14,7 +14,7 @@ from django_htmx.http import replace_url, reswap, retarget, trigger_client_event
 from approvals.models import ReasonCode, Review
 from approvals.states import ReviewState
 from approvals.views.evidence import CaseFile, open_file
-from approvals.views.listing import CAP, FROM_QUEUE, Listing
+from approvals.views.listing import CAP, FROM_QUEUE, Listing, numbers_in
 from approvals.views.panel import Panel, outcome_of
 from opsdesk.lib.counting import in_words
 from opsdesk.lib.htmx import wants_fragment
@@ -71,13 +71,14 @@ def show_next(request: OpsRequest, listing: Listing, done: Review, said: str) ->
     if not wants_fragment(request):
         messages.success(request, said)
         return redirect(listing.url(case=following.case_id) if following else listing.url())
-    displayed = request.POST.get("shown", "").split(".")
+    displayed = [str(pk) for pk in numbers_in(request.POST.get("shown", ""))]
     if following is None or str(following.pk) not in displayed:
         return show_desk(request, listing, following.case_id if following else None, said=said)
     file = open_file(request.membership, following.case_id)
     context = case_context(request, file, listing=listing, said=said) | {
         "done": done,
         "done_url": listing.url(case=done.case_id),
+        "shown": ".".join(pk for pk in displayed if pk != str(done.pk) or done.state == ReviewState.OPEN),
     }
     response = answer(request, "approvals/_next.html", context)
     spoken = f"{said} Next: {file.case.who}, {file.case.amount or 'amount not known'}."

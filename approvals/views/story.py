@@ -42,7 +42,9 @@ def happenings(entries: Iterable[Entry], *, said_elsewhere: str) -> list[Happeni
         person = entry.actor_kind == ActorKind.PERSON
         words = f"{entry.actor} {entry.words}" if person else entry.words[:1].upper() + entry.words[1:]
         more = "" if entry.reason.endswith(said_elsewhere) and said_elsewhere else entry.reason
-        found.append(Happening(entry.at, words, "" if person else entry.actor, more, _TONES.get(entry.verb, "")))
+        # Which step of a run did it is in the audit log; here only people, timers and the outside are named.
+        by = "" if person or entry.actor_kind == ActorKind.RUN else entry.actor
+        found.append(Happening(entry.at, words, by, more, _TONES.get(entry.verb, "")))
     return found
 
 

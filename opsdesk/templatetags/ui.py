@@ -75,6 +75,12 @@ def ago(at: datetime | None) -> SafeString | str:
 
 
 @register.filter
+def age(at: datetime | None) -> SafeString | str:
+    """How old: “4 min”, the exact time on hover."""
+    return "" if at is None else _time(at, wording.span(clock.now() - at))
+
+
+@register.filter
 def until(at: datetime | None) -> SafeString | str:
     """How long until: “in 48 min”, or “48 min late” once it has passed; the exact time on hover."""
     if at is None:

@@ -49,8 +49,10 @@
     const dialog = document.getElementById("key-help");
     const listed = new Map();
     for (const element of keyed()) if (!listed.has(element.dataset.key)) listed.set(element.dataset.key, words(element));
+    const walks = [...document.querySelectorAll("[data-rows] [data-row]")].some(seen);
+    if (walks) ["j", "k"].forEach((key) => listed.delete(key));
     const lines = [...listed].flatMap(([key, text]) => line([key], text));
-    if (document.querySelector("[data-rows] [data-row]")) lines.unshift(...line(["j", "k"], "Next, back"));
+    if (walks) lines.unshift(...line(["j", "k"], "Next, back"));
     lines.push(...line(["/"], "Search"), ...line(["?"], "This list"));
     dialog.querySelector("[data-key-list]").replaceChildren(...lines);
     dialog.showModal();
