@@ -1,0 +1,1 @@
+"""Proofs about the whole desk: every process runs, things go wrong from outside, the outcome is judged from outside."""
