@@ -6,6 +6,8 @@ from django.urls import include, path
 from opsdesk.views import health, home, search, stalled
 
 urlpatterns = [
+    # First, because webhooks are what comes most often.
+    path("", include("integrations.urls")),
     path("", home.index, name="home"),
     path("stalled/", stalled.index, name="stalled"),
     path("search/", search.search, name="search"),
@@ -14,7 +16,6 @@ urlpatterns = [
     path("", include("accounts.urls")),
     path("", include("approvals.urls")),
     path("", include("workflows.urls")),
-    path("", include("integrations.urls")),
     path("", include("auditlog.urls")),
     path("admin/", admin.site.urls),
 ]

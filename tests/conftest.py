@@ -32,6 +32,14 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
     return {**browser_type_launch_args, "executable_path": find_chromium(), "args": CHROMIUM_FLAGS}
 
 
+@pytest.fixture(autouse=True)
+def _no_endpoint_of_another_test() -> None:
+    """The intake keeps endpoints in the process; those of a test end with it."""
+    from integrations import hooks
+
+    hooks.forget_endpoints()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _emptied_after_tests_that_commit() -> Iterator[None]:
     """Let such a test's tables be emptied: the audit log refuses TRUNCATE to everybody who does not say so."""
