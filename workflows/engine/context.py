@@ -1,9 +1,10 @@
 """What a step sees of its run, and where it puts what shall be written."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, TypeVar
 
 from django.db import models
@@ -44,9 +45,9 @@ class Batch:
         self._entries.append((verb, subject, details))
 
     def flush(self) -> None:
-        """Insert everything, in the order in which the tables were first used."""
-        for model, rows in self._rows.items():
-            model._default_manager.bulk_create(rows)
+        """Insert everything, each table after those it points at."""
+        for model in _pointed_at_first(self._rows):
+            model._default_manager.bulk_create(self._rows[model])
         entries: list[Entry] = [
             entry(
                 verb,
@@ -60,6 +61,21 @@ class Batch:
             record_all(entries)
         self._rows.clear()
         self._entries.clear()
+
+
+def _pointed_at_first(models_: Iterable[type[models.Model]]) -> Iterator[type[models.Model]]:
+    """The models in an order in which every row finds the rows it points at."""
+    waiting = list(models_)
+    while waiting:
+        others = set(waiting)
+        free = [model for model in waiting if not (_targets(model) - {model}) & others]
+        yield from free or waiting
+        waiting = [model for model in waiting if free and model not in free]
+
+
+@cache
+def _targets(model: type[models.Model]) -> frozenset[Any]:
+    return frozenset(field.related_model for field in model._meta.concrete_fields if field.is_relation)
 
 
 @dataclass(slots=True)
