@@ -14,6 +14,8 @@ from workflows.states import FailureKind, FailureState, WaitsFor
 
 # Tries of a step before a transient trouble becomes a failure that a person looks at.
 MOST_ATTEMPTS = 3
+# The column holds no more; an outage of weeks gets there.
+MOST_COUNTED = 32_000
 _FIRST_PAUSE = timedelta(seconds=2)
 _LONGEST_PAUSE = timedelta(seconds=60)
 

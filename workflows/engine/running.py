@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import structlog
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
 from opsdesk.lib import clock
+from opsdesk.lib.database import is_busy, is_lost
 from opsdesk.lib.rows import write_changes
 from workflows.engine import failing
 from workflows.engine.context import Batch, RunContext
@@ -26,7 +27,7 @@ log = structlog.get_logger(__name__)
 LEASE = timedelta(seconds=60)
 _RUN_FIELDS = (
     "state", "position", "facts", "wake_at", "waits_for", "reason", "waiting_since", "attempt",
-    "lease_owner", "lease_until", "ended_at",
+    "lease_owner", "lease_until", "lost_leases", "ended_at",
 )  # fmt: skip
 _CASE_FIELDS = ("state", "standing", "party_name", "closed_at")
 
@@ -36,7 +37,7 @@ def claim(limit: int = 20) -> list[Run]:
     owner = f"{socket.gethostname()}:{os.getpid()}"[:60]
     with transaction.atomic():
         due = Run.objects.due().filter(workflow__enabled=True, organization__acting_enabled=True)
-        runs = list(due.select_for_update(skip_locked=True, of=("self",))[:limit])
+        runs = list(due.select_related("case").select_for_update(skip_locked=True, of=("self",))[:limit])
         if runs:
             Run.objects.filter(pk__in=[run.pk for run in runs]).update(
                 state=RunState.RUNNING, lease_owner=owner, lease_until=Now() + LEASE, epoch=F("epoch") + 1
@@ -50,35 +51,27 @@ def advance(runs: Sequence[Run]) -> None:
     """Move claimed runs as far as they go. One that breaks is looked at alone, so that the others do not wait."""
     waiting = list(runs)
     while waiting:
-        contexts = [_context(run) for run in waiting]
-        _fetch(contexts)
         try:
+            contexts = [_context(run) for run in waiting]
+            _fetch(contexts)
             waiting = _turn(contexts)
-        except (OperationalError, InterfaceError) as error:
-            if len(waiting) == 1 or not _worth_another_try(error):
-                raise
-            waiting = _each_alone(waiting, error)
         except Exception as error:
+            if is_lost(error):
+                raise  # the leases bring them back
             if len(waiting) == 1:
-                log.exception("step_broke", run_id=waiting[0].pk)
-                _park(waiting[0], error)
-                return
-            waiting = _each_alone(waiting, error)
+                _give_up(waiting[0], error)
+            else:
+                _each_alone(waiting, error)
+            return
 
 
-def _worth_another_try(error: Exception) -> bool:
-    """Deadlocks and lock time-outs pass; a lost connection is left to the lease."""
-    code = getattr(error.__cause__, "sqlstate", None)
-    return code in ("40P01", "40001", "55P03", "57014")
-
-
-def _each_alone(runs: Sequence[Run], error: Exception) -> list[Run]:
+def _each_alone(runs: Sequence[Run], error: Exception) -> None:
     log.info("runs_taken_singly", count=len(runs), error=str(error))
     for run in runs:
-        fresh = Run.objects.filter(pk=run.pk, state=RunState.RUNNING, epoch=run.epoch).first()
+        rows = Run.objects.select_related("case").filter(pk=run.pk, state=RunState.RUNNING, epoch=run.epoch)
+        fresh = rows.first()
         if fresh is not None:
             advance([fresh])
-    return []
 
 
 def _context(run: Run) -> RunContext:
@@ -142,13 +135,8 @@ def _perform_steps(context: RunContext) -> bool:
         if not isinstance(outcome, Done):
             _stop(context, outcome)
             return False
-        run.position, run.attempt, run.reason, run.waits_for, run.waiting_since = (
-            context.step.position + 1,
-            0,
-            "",
-            "",
-            None,
-        )
+        run.position, run.attempt, run.lost_leases = context.step.position + 1, 0, 0
+        run.reason, run.waits_for, run.waiting_since = "", "", None
         if run.position >= len(steps):
             _stop(context, Finish(CaseState.DONE, outcome.note or "Every step is done."))
             return False
@@ -223,7 +211,9 @@ def _stop(context: RunContext, outcome: Wait | Finish) -> None:
 
 def _after_failure(context: RunContext, failed: StepFailed) -> None:
     run = context.run
-    run.attempt += 1
+    if run.waits_for != failing.waits_for(failed):
+        run.attempt = 0  # tries are counted for one kind of trouble: an outage uses up none
+    run.attempt = min(run.attempt + 1, failing.MOST_COUNTED)
     _step_run(context, StepRun.Outcome.FAILED, failed.message)
     if not failing.is_final(failed, run.attempt):
         pause = failing.pause_before(run.attempt, failed.retry_after)
@@ -254,8 +244,12 @@ def fail(context: RunContext, failed: StepFailed) -> None:
     )
 
 
-def _park(run: Run, error: Exception) -> None:
+def _give_up(run: Run, error: Exception) -> None:
     """A step broke in a way nobody planned for: keep the run, say so, and go on with the others."""
+    failed = StepFailed(FailureKind.DEFECT, f"{type(error).__name__}: {error}"[:300])
+    if is_busy(error):
+        failed = StepFailed(FailureKind.TRANSIENT, "The database was too busy to do the step.")
+    log.warning("step_broke", run_id=run.pk, kind=failed.kind, exc_info=error)
     with transaction.atomic():
         case = Case.objects.select_for_update().get(pk=run.case_id)
         fresh = Run.objects.select_for_update(of=("self",)).filter(
@@ -263,11 +257,9 @@ def _park(run: Run, error: Exception) -> None:
         ).first()  # fmt: skip
         if fresh is None:
             return
+        fresh.case = case
         context = _context(fresh)
-        context.case = case
-        failed = StepFailed(FailureKind.DEFECT, f"{type(error).__name__}: {error}"[:300])
-        _step_run(context, StepRun.Outcome.FAILED, failed.message)
-        fail(context, failed)
+        _after_failure(context, failed)
         context.batch.flush()
         write_changes([fresh], _RUN_FIELDS)
         write_changes([case], _CASE_FIELDS)
