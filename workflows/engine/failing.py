@@ -81,3 +81,23 @@ def open_failure(run: Run, *, workflow: str, step: str, failed: StepFailed) -> F
             reason=failed.message,
         )
     return failure
+
+
+def take_off(run: Run, *, actor: Actor, reason: str) -> None:
+    """Have a run no longer stand under its failure; a failure under which no run is left is resolved."""
+    # Under the failure's lock, which `open_failure` takes too: another run may stop for it at this moment.
+    stopped_for = FailureItem.objects.filter(run=run, repaired_at=None).values("failure")
+    failures = list(Failure.objects.filter(pk__in=stopped_for).order_by("pk").select_for_update(of=("self",)))
+    FailureItem.objects.filter(run=run, repaired_at=None).update(repaired_at=Now())
+    for failure in failures:
+        if failure.state == FailureState.RESOLVED or failure.items.filter(repaired_at=None).exists():
+            continue
+        failure.move_to(FailureState.RESOLVED)
+        record(
+            "workflows.failure.resolved",
+            actor=actor,
+            organization_id=failure.organization_id,
+            subject=("failure", failure.pk),
+            case_id=run.case_id,
+            reason=reason,
+        )

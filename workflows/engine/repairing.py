@@ -11,8 +11,8 @@ from workflows import cases, registry
 from workflows.engine import failing
 from workflows.engine.definitions import definition_of
 from workflows.errors import NotRepairable, StepFailed
-from workflows.models import Case, Failure, FailureItem, Run
-from workflows.states import CaseState, FailureKind, FailureState, RunState
+from workflows.models import Case, Run
+from workflows.states import CaseState, FailureKind, RunState
 
 # A run whose worker died this often takes its workers with it; a person has to look.
 MOST_LOST_LEASES = 3
@@ -110,8 +110,7 @@ def _go_on(run: Run, case: Case, *, by: User, reason: str, position: int) -> Non
         run.move_to(RunState.READY, **changes)
     if case.state == CaseState.FAILED:
         case.move_to(CaseState.OPEN, standing="Is tried again.")
-    FailureItem.objects.filter(run=run, repaired_at=None).update(repaired_at=Now())
-    _resolve_empty_failures(run.organization_id, by=by)
+    failing.take_off(run, actor=Actor.person(by), reason="Its last run was repaired.")
     record(
         "workflows.run.repaired",
         actor=Actor.person(by),
@@ -122,16 +121,3 @@ def _go_on(run: Run, case: Case, *, by: User, reason: str, position: int) -> Non
         reason=reason,
     )
     queue.ring("workflows.tick")
-
-
-def _resolve_empty_failures(organization_id: int, *, by: User) -> None:
-    idle = Failure.objects.filter(organization_id=organization_id).unresolved().exclude(items__repaired_at=None)
-    for failure in idle:
-        failure.move_to(FailureState.RESOLVED)
-        record(
-            "workflows.failure.resolved",
-            actor=Actor.person(by),
-            organization_id=organization_id,
-            subject=("failure", failure.pk),
-            reason="Its last run was repaired.",
-        )
