@@ -10,15 +10,16 @@ from django.utils.dateparse import parse_datetime
 
 from accounts.models import User
 from auditlog.services import Actor, record
-from opsdesk.lib import queue
+from opsdesk.lib import clock, queue
 from opsdesk.lib.errors import DomainError
 from opsdesk.lib.money import BadAmount, Money
 from workflows import registry
+from workflows.engine import failing
 from workflows.models import Case, Correction, Run, WorkflowVersion
 from workflows.states import CASE_FINAL, RUN_ACTIVE, CaseState, RunState
 
 # Fields of the request a person may correct, in the words of the form.
-CORRECTABLE = ("reference", "amount", "currency", "order", "payment", "customer")
+CORRECTABLE = ("reference", "amount", "currency", "order", "payment", "customer", "requested_at")
 
 
 class NothingToCorrect(DomainError):
@@ -39,22 +40,17 @@ def content_from(fields: Mapping[str, str], data: Mapping[str, Any], *, unnamed:
     `unnamed` is the key of a request that brings no usable reference of its own.
     """
     problems: list[str] = []
-    texts = {
-        column: _text(data, fields.get(column, ""), limit, problems)
-        for column, limit in (
-            ("key", 100),
-            ("target", 100),
-            ("party", 100),
-            ("reason", 60),
-            ("requested_by", 120),
-        )
-    }
-    if not texts["key"]:
-        problems.append(f"The request has no {fields.get('key', 'reference')}: give it one.")
+    key = key_of(fields, data, problems)
+    if not key:
+        problems.append(f"The request has no usable {fields.get('key', 'reference')}: give it one.")
     amount = _amount(data.get(fields.get("amount", "")), data.get(fields.get("currency", "")), problems)
     return {
-        **texts,
-        "key": texts["key"] or unnamed,
+        "key": key or unnamed,
+        "target": _text(data, fields.get("target", ""), 100, problems),
+        "party": _text(data, fields.get("party", ""), 100, problems),
+        # Said by the requester and only shown: nothing to be wrong about.
+        "reason": _text(data, fields.get("reason", ""), 60),
+        "requested_by": _text(data, fields.get("requested_by", ""), 120),
         "amount_minor": amount.minor if amount else None,
         "currency": amount.currency if amount else "",
         "requested_at": _moment(data.get(fields.get("moment", "")), problems),
@@ -63,18 +59,29 @@ def content_from(fields: Mapping[str, str], data: Mapping[str, Any], *, unnamed:
     }
 
 
-def _text(data: Mapping[str, Any], name: str, limit: int, problems: list[str]) -> str:
+def key_of(fields: Mapping[str, str], data: Mapping[str, Any], problems: list[str] | None = None) -> str:
+    """The sender's own number of a case, by a version's field map; empty when there is none that can be used."""
+    return _text(data, fields.get("key", ""), 100, [] if problems is None else problems)
+
+
+def _text(data: Mapping[str, Any], name: str, limit: int, problems: list[str] | None = None) -> str:
+    """A text of the request. With `problems` it must be one and fit; without, what does not is left out or cut."""
     value = data.get(name)
     if value is None:
         return ""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
-        problems.append(f"{name} must be a text.")
-        return ""
-    if len(value) > limit:
-        problems.append(f"{name} is longer than {limit} characters.")
-    return value.strip()[:limit]
+        problem = f"{name} must be a text."
+    elif len(value.strip()) > limit:
+        problem = f"{name} is longer than {limit} characters."
+    else:
+        return value.strip()
+    if problems is None:
+        return value[:limit] if isinstance(value, str) else ""
+    # Half a reference could be somebody else's.
+    problems.append(problem)
+    return ""
 
 
 def _amount(text: object, currency: object, problems: list[str]) -> Money | None:
@@ -117,11 +124,14 @@ def correct(case_id: int, *, by: User, changes: Mapping[str, str], reason: str) 
     run = Run.objects.select_for_update(of=("self",)).filter(case=case).order_by("-pk").first()
     if case.state in CASE_FINAL or run is None or run.state == RunState.RUNNING or run.waits_for == "action":
         raise NotCorrectable
-    data = {**case.data, **{name: value for name, value in changes.items() if name in CORRECTABLE}}
-    for name in ("order", "payment", "customer"):
-        data[name] = data.get(name) or None
-    if data == case.data:
+    changed = {
+        name: value.strip() or None
+        for name, value in changes.items()
+        if name in CORRECTABLE and value.strip() != str(case.data.get(name) or "")
+    }
+    if not changed:
         raise NothingToCorrect
+    data = {**case.data, **changed}
     version: WorkflowVersion = run.version
     content = content_from(version.fields, data, unnamed=case.key)
     if (
@@ -136,8 +146,8 @@ def correct(case_id: int, *, by: User, changes: Mapping[str, str], reason: str) 
         organization_id=case.organization_id,
         subject=("case", case.pk),
         case_id=case.pk,
-        before={name: case.data.get(name) for name in CORRECTABLE if case.data.get(name) != data.get(name)},
-        after={name: data.get(name) for name in CORRECTABLE if case.data.get(name) != data.get(name)},
+        before={name: case.data.get(name) for name in changed},
+        after=changed,
         reason=reason,
     )
     for listener in registry.withdrawals:
@@ -167,6 +177,7 @@ def withdraw(case_id: int, *, actor: Actor, reason: str) -> bool:
             waits_for="",
             reason=reason[:300],
         )
+        failing.take_off(run, actor=actor, reason="Its last case was withdrawn.")
     for listener in registry.withdrawals:
         listener(case, reason)
     case.move_to(CaseState.CANCELED, closed_at=Now(), standing=reason[:200])
@@ -179,6 +190,28 @@ def withdraw(case_id: int, *, actor: Actor, reason: str) -> bool:
         reason=reason,
     )
     return True
+
+
+def open_withdrawn(organization_id: int, kind: str, key: str, *, actor: Actor) -> Case:
+    """The closed case of a withdrawal that came before its request: the request, when it comes, finds it there."""
+    case = Case.objects.create(
+        organization_id=organization_id,
+        kind=kind,
+        key=key,
+        state=CaseState.CANCELED,
+        closed_at=clock.now(),
+        standing="Withdrawn before it was requested.",
+    )
+    for verb in ("opened", "withdrawn"):
+        record(
+            f"workflows.case.{verb}",
+            actor=actor,
+            organization_id=organization_id,
+            subject=("case", case.pk),
+            case_id=case.pk,
+            reason="The withdrawal came before the request.",
+        )
+    return case
 
 
 def ring() -> None:

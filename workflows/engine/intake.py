@@ -3,53 +3,74 @@
 from collections.abc import Iterable
 
 import structlog
-from django.db import OperationalError, transaction
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 
 from auditlog.services import Actor
 from opsdesk.lib import clock
+from opsdesk.lib.database import is_busy, is_lost
 from opsdesk.lib.rows import write_changes
 from workflows import cases, registry
 from workflows.engine.context import Batch
 from workflows.errors import Unreadable
 from workflows.models import Case, Event, Run, WorkflowVersion
 from workflows.registry import Reading
-from workflows.states import EventState, VersionState
+from workflows.states import CaseState, EventState, VersionState
 
 log = structlog.get_logger(__name__)
 _WRITTEN = ("state", "type", "reason", "case", "looked_at")
+Told = tuple[Event, Reading, WorkflowVersion]
 
 
 def take_in(limit: int = 100) -> int:
     """Look at the oldest events that nobody has looked at; returns how many there were."""
-    with transaction.atomic():
-        events = list(
-            Event.objects.filter(state=EventState.RECEIVED).order_by("pk").select_for_update(skip_locked=True)[:limit]
-        )
-        if not events:
-            return 0
-        try:
-            with transaction.atomic():
-                _take(events)
-            return len(events)
-        except OperationalError:
-            raise
-        except Exception as error:  # noqa: BLE001 - one odd event must not hold up the others: look at each alone
-            log.info("events_taken_singly", count=len(events), error=str(error))
-        for event in events:
-            _take_alone(event)
-    return len(events)
-
-
-def _take_alone(event: Event) -> None:
-    event.refresh_from_db()
+    events: list[Event] = []
     try:
         with transaction.atomic():
-            _take([event])
-    except OperationalError:
-        raise
+            events += _received()[:limit]
+            if events:
+                _take(events)
+        return len(events)
     except Exception as error:
-        log.exception("event_not_taken_in", event_id=event.pk)
-        event.refresh_from_db()
+        if is_lost(error):
+            raise
+        # One odd event must not hold up the others: each is looked at in a transaction of its own.
+        log.info("events_taken_singly", count=len(events), error=str(error))
+    return sum(_take_alone(event.pk) for event in events)
+
+
+def _received() -> QuerySet[Event]:
+    return Event.objects.filter(state=EventState.RECEIVED).order_by("pk").select_for_update(skip_locked=True)
+
+
+def _take_alone(event_id: int) -> int:
+    """Look at one event; 0 when another worker has it, or the database is too busy just now."""
+    for again in (True, False):
+        try:
+            with transaction.atomic():
+                event = _received().filter(pk=event_id).first()
+                if event is not None:
+                    _take([event])
+                return int(event is not None)
+        except IntegrityError as error:
+            # Somebody opened the same case at this very moment: at the second look it is there.
+            if not again:
+                _quarantine(event_id, error)
+        except Exception as error:
+            if is_lost(error):
+                raise
+            if is_busy(error):
+                return 0
+            _quarantine(event_id, error)
+            break
+    return 1
+
+
+@transaction.atomic
+def _quarantine(event_id: int, error: Exception) -> None:
+    log.error("event_not_taken_in", event_id=event_id, exc_info=error)
+    event = _received().filter(pk=event_id).first()
+    if event is not None:
         _set_aside(event, EventState.QUARANTINED, f"The desk could not take it in: {error}")
         write_changes([event], _WRITTEN)
 
@@ -69,7 +90,8 @@ def _take(events: list[Event]) -> None:
         except Unreadable as refusal:
             _set_aside(event, EventState.QUARANTINED, str(refusal))
     versions = _subscribed({event.organization_id for event, _ in readings})
-    opening: list[tuple[Event, Reading, WorkflowVersion]] = []
+    opening: list[Told] = []
+    closing: list[Told] = []
     for event, reading in readings:
         event.type = reading.type[:80]
         opener = versions.get((event.organization_id, "open", reading.type))
@@ -77,13 +99,16 @@ def _take(events: list[Event]) -> None:
         if opener:
             opening.append((event, reading, opener))
         elif closer:
-            _withdraw(event, reading, closer)
+            closing.append((event, reading, closer))
         elif reading.type in registry.news:
             _set_aside(event, EventState.PROCESSED, registry.news[reading.type](event, reading))
         else:
             _set_aside(event, EventState.IGNORED, f"Nothing is subscribed to “{reading.type[:80]}”.")
     _open_cases(opening, batch)
     batch.flush()
+    # After the openings, for a request and its withdrawal often come together.
+    for told in closing:
+        _withdraw(*told)
     for event in events:
         event.case = event.case  # the case has its key only now
     write_changes(events, _WRITTEN)
@@ -102,17 +127,22 @@ def _subscribed(organization_ids: Iterable[int]) -> dict[tuple[int, str, str], W
 
 
 def _withdraw(event: Event, reading: Reading, version: WorkflowVersion) -> None:
-    key = str(reading.data.get(version.fields.get("key", ""), ""))[:100]
+    key = cases.key_of(version.fields, reading.data)
+    if not key:
+        _set_aside(event, EventState.IGNORED, "The withdrawal names no reference.")
+        return
+    actor = Actor.outside(event.source)
     case = Case.objects.filter(organization_id=event.organization_id, kind=version.case_kind, key=key).first()
     if case is None:
-        _set_aside(event, EventState.IGNORED, f"There is no case {key or 'without a reference'} to withdraw.")
-    elif cases.withdraw(case.pk, actor=Actor.outside(event.source), reason="The requester withdrew the request."):
+        case = cases.open_withdrawn(event.organization_id, version.case_kind, key, actor=actor)
+        _set_aside(event, EventState.PROCESSED, f"Withdrew {case} before it was requested.", case)
+    elif cases.withdraw(case.pk, actor=actor, reason="The requester withdrew the request."):
         _set_aside(event, EventState.PROCESSED, f"Withdrew {case}.", case)
     else:
         _set_aside(event, EventState.IGNORED, f"{case} is already closed, or its refund is under way.", case)
 
 
-def _open_cases(opening: list[tuple[Event, Reading, WorkflowVersion]], batch: Batch) -> None:
+def _open_cases(opening: list[Told], batch: Batch) -> None:
     contents = [
         cases.content_from(version.fields, reading.data, unnamed=f"event-{event.pk}")
         for event, reading, version in opening
@@ -151,10 +181,12 @@ def _open_cases(opening: list[tuple[Event, Reading, WorkflowVersion]], batch: Ba
 
 
 def _repeat(event: Event, reading: Reading, case: Case, batch: Batch) -> None:
-    if dict(reading.data) == case.data or case.pk is None:
+    if dict(reading.data) == case.data:
         _set_aside(event, EventState.PROCESSED, "The case was already open; nothing new.", case)
         return
-    _set_aside(event, EventState.IGNORED, f"{case} exists with other content; it was left as it is.", case)
+    # The case may stand in this very batch: it has a reference, but no number yet.
+    standing = "was withdrawn" if case.state == CaseState.CANCELED else "exists with other content"
+    _set_aside(event, EventState.IGNORED, f"The case {case.key} {standing}; it was left as it is.", case)
     batch.record(
         "workflows.case.contradicted",
         subject=case,
