@@ -1,0 +1,202 @@
+"""Every state machine of the desk: each (old, new) pair is tried on a row, against tables written down here by hand."""
+
+from itertools import product
+from typing import Any
+
+import pytest
+from django.apps import apps
+
+from approvals.policies import draft_policy
+from approvals.states import ReviewState
+from integrations.models import Notice
+from integrations.states import ActionState, NoticeState
+from opsdesk.lib import clock
+from opsdesk.lib.errors import IllegalMove
+from opsdesk.lib.states import Movable, Overtaken
+from tests.factories import (
+    BANDS,
+    make_action,
+    make_case,
+    make_desk,
+    make_event,
+    make_failure,
+    make_organization,
+    make_review,
+    make_run,
+)
+from workflows.models import RuleSet, Workflow, WorkflowVersion
+from workflows.states import CaseState, EventState, FailureState, RunState, VersionState
+
+pytestmark = pytest.mark.django_db
+
+PICTURES = {
+    "Event": {"received": "processed ignored quarantined", "processed": "", "ignored": "", "quarantined": ""},
+    "Case": {
+        "open": "failed done rejected canceled",
+        "failed": "open canceled",
+        "done": "failed",
+        "rejected": "",
+        "canceled": "",
+    },
+    "Run": {
+        "ready": "running canceled failed",
+        "running": "ready waiting succeeded failed canceled",
+        "waiting": "ready running failed canceled",
+        "succeeded": "",
+        "failed": "ready canceled",
+        "canceled": "",
+    },
+    "WorkflowVersion": {"draft": "published", "published": "retired", "retired": ""},
+    "RuleSet": {"draft": "published", "published": "retired", "retired": ""},
+    "Policy": {"draft": "published", "published": "retired", "retired": ""},
+    "Failure": {"open": "acknowledged resolved", "acknowledged": "open resolved", "resolved": "open"},
+    "Action": {
+        "reserved": "sending failed",
+        "sending": "reserved succeeded unknown failed",
+        "unknown": "sending succeeded failed",
+        "succeeded": "verified mismatched",
+        "verified": "",
+        "mismatched": "verified",
+        "failed": "",
+    },
+    "Notice": {"due": "delivered failed", "delivered": "", "failed": ""},
+    "Review": {
+        "open": "approving rejecting approved void",
+        "approving": "approved open void",
+        "rejecting": "rejected open void",
+        "approved": "",
+        "rejected": "",
+        "void": "",
+    },
+}
+STATES = {
+    "Event": EventState,
+    "Case": CaseState,
+    "Run": RunState,
+    "WorkflowVersion": VersionState,
+    "RuleSet": VersionState,
+    "Policy": VersionState,
+    "Failure": FailureState,
+    "Action": ActionState,
+    "Notice": NoticeState,
+    "Review": ReviewState,
+}
+
+
+def beside(machine: str, state: str) -> dict[str, Any]:
+    """What the database asks for beside a state."""
+    now = clock.now()
+    match machine, state:
+        case "Event", ("ignored" | "quarantined"):
+            return {"reason": "Because."}
+        case "Case", _:
+            return {"closed_at": now if state in {"done", "rejected", "canceled"} else None}
+        case "Run", _:
+            return {
+                "ended_at": now if state in {"succeeded", "failed", "canceled"} else None,
+                "lease_until": now if state == "running" else None,
+                "wake_at": now,
+                "waits_for": "review",
+                "reason": "Because.",
+            }
+        case ("WorkflowVersion", _):
+            return {"published_at": None if state == "draft" else now}
+        case "Action", _:
+            return {"verified_at": now if state == "verified" else None, "lease_until": now}
+        case "Notice", _:
+            return {"delivered_at": now if state == "delivered" else None}
+        case "Review", _:
+            return {"closed_at": now if state in {"approved", "rejected", "void"} else None, "settles_at": now}
+    return {}
+
+
+def make_row(machine: str) -> Movable:
+    """One row of each machine, in its first state."""
+    organization, cast = make_desk()
+    match machine:
+        case "Event":
+            return make_event(organization)
+        case "Failure":
+            return make_failure(organization, items=0)
+        case "WorkflowVersion" | "RuleSet" | "Policy":
+            workflow = Workflow.objects.get()
+            if machine == "Policy":
+                return draft_policy(workflow, BANDS, by=None, reason="For a test.")
+            if machine == "RuleSet":
+                return RuleSet.objects.create(workflow=workflow, number=7)
+            return WorkflowVersion.objects.create(workflow=workflow, number=7, case_kind="x", opened_by="x")
+    case = make_case(organization)
+    if machine == "Case":
+        return case
+    if machine == "Run":
+        return make_run(case)
+    if machine == "Action":
+        return make_action(make_run(case))
+    if machine == "Review":
+        return make_review(case)
+    return Notice.objects.create(
+        organization=organization, recipient=cast.ada, channel="mail", subject="x", body="x", path="/", case=case
+    )
+
+
+def put(row: Movable, machine: str, state: str) -> None:
+    """Put a row into a state, whatever it was in."""
+    type(row)._default_manager.filter(pk=row.pk).update(state=state, **beside(machine, state))
+    row.refresh_from_db()
+
+
+@pytest.mark.parametrize("machine", PICTURES)
+def test_only_the_listed_moves_are_possible(machine: str):
+    row, picture = make_row(machine), PICTURES[machine]
+    if machine in {"WorkflowVersion", "RuleSet", "Policy"}:
+        # Only one edition may be published: the shipped one steps aside.
+        type(row)._default_manager.filter(state="published").update(state="retired")
+    wrong = []
+
+    for old, new in product(picture, picture):
+        put(row, machine, old)
+        allowed = new in picture[old].split()
+        try:
+            row.move_to(new, **beside(machine, new))
+        except IllegalMove:
+            moved = False
+        else:
+            moved = True
+        row.refresh_from_db()
+        if moved != allowed or row.state != (new if allowed else old):
+            wrong.append(f"{old} → {new}")
+
+    assert wrong == []
+
+
+@pytest.mark.parametrize("machine", PICTURES)
+def test_every_state_has_its_line_in_the_picture(machine: str):
+    assert set(PICTURES[machine]) == {str(state.value) for state in STATES[machine]}
+
+
+def test_every_machine_has_its_picture():
+    movable = {model.__name__ for model in apps.get_models() if issubclass(model, Movable)}
+
+    assert movable == set(PICTURES)
+
+
+def test_whoever_moves_second_is_told_so():
+    case = make_case(make_organization())
+    stale = type(case).objects.get(pk=case.pk)
+    case.move_to(CaseState.REJECTED, closed_at=clock.now())
+
+    with pytest.raises(Overtaken):
+        stale.move_to(CaseState.DONE, closed_at=clock.now())
+
+    case.refresh_from_db()
+    assert (case.state, stale.state) == (CaseState.REJECTED, CaseState.OPEN)
+
+
+def test_a_move_writes_its_own_columns_only():
+    case = make_case(make_organization())
+    case.standing = "Never saved."
+
+    case.move_to(CaseState.FAILED)
+
+    case.refresh_from_db()
+    assert case.standing == ""
