@@ -98,13 +98,22 @@ def test_production_wants_real_servers(tmp_path):
     assert not up.places.postgres.exists()
 
 
-def test_a_given_database_that_does_not_answer_is_named(tmp_path):
-    with RunningDesk(tmp_path, program=WITHOUT_DEMO, DATABASE_URL="postgresql://desk:secret@127.0.0.1:1/desk") as up:
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("DATABASE_URL", "postgresql://desk:secret@127.0.0.1:1/desk"),
+        ("REDIS_URL", "redis://:secret@127.0.0.1:1/0"),
+        ("BROKER_URL", "redis://:secret@127.0.0.1:1/1"),
+        ("BROKER_URL", "amqp://desk:secret@127.0.0.1:1/desk"),
+    ],
+)
+def test_a_given_server_that_does_not_answer_is_named(tmp_path, name, url):
+    with RunningDesk(tmp_path, program=WITHOUT_DEMO, **{name: url}) as up:
         assert up.wait_for_end() == 1
 
-    assert up.output.startswith("CommandError: The server in DATABASE_URL does not let us in:")
-    assert "secret" not in up.output
-    assert len(up.output.splitlines()) == 1
+    (sentence,) = up.output.splitlines()
+    assert sentence.startswith(f"CommandError: The server in {name} does not let us in:")
+    assert "secret" not in sentence
 
 
 def test_killed_and_started_again_it_clears_up_and_keeps_the_data(desk):

@@ -1,17 +1,23 @@
 """`manage.py up`: the whole desk on one host, until Ctrl-C."""
 
+import os
 from argparse import ArgumentParser
+from collections.abc import Callable
 from typing import Any
 
+import redis
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connection
 
+from opsdesk.celery import app
 from opsdesk.demo import cast
 from opsdesk.embedded import preflight
 from opsdesk.embedded.desk import Desk
 from opsdesk.embedded.processes import CannotStart
 from opsdesk.embedded.supervisor import Supervisor, Terminal
+
+KNOCK_SECONDS = 5
 
 
 class Command(BaseCommand):
@@ -52,16 +58,8 @@ class Command(BaseCommand):
             self.terminal.say("up", f"stopped {name}, left behind by a desk that was killed")
         preflight.ports_are_free(desk.ports)
         preflight.space_is_left(desk.places)
-        self._reach_given_servers(desk)
+        reach_given_servers()
         desk.prepare()
-
-    def _reach_given_servers(self, desk: Desk) -> None:
-        if not desk.embedded_database:
-            try:
-                connection.ensure_connection()
-            except OperationalError as refusal:
-                raise CannotStart(f"The server in DATABASE_URL does not let us in: {_first_line(refusal)}") from refusal
-            connection.close()
 
     def _announce(self, desk: Desk) -> None:
         say = self.terminal.say
@@ -73,5 +71,19 @@ class Command(BaseCommand):
         say("up", "Ctrl-C stops everything; the data is kept.")
 
 
-def _first_line(refusal: Exception) -> str:
-    return (str(refusal).strip().splitlines() or ["it gave no reason"])[0]
+def reach_given_servers() -> None:
+    """Knock at every server that was given by URL; raises CannotStart for the first that does not open."""
+    knocks: dict[str, Callable[[], object]] = {
+        "DATABASE_URL": connection.ensure_connection,
+        "REDIS_URL": redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=KNOCK_SECONDS).ping,
+        "BROKER_URL": app.connection(connect_timeout=KNOCK_SECONDS).connect,
+    }
+    for name, knock in knocks.items():
+        if not os.environ.get(name):
+            continue
+        try:
+            knock()
+        except (OperationalError, redis.RedisError, OSError) as refusal:
+            reason = (str(refusal).strip().splitlines() or ["it gave no reason"])[0]
+            raise CannotStart(f"The server in {name} does not let us in: {reason}") from refusal
+    connection.close()
