@@ -37,7 +37,7 @@ class Answer:
 
     def failed(self, kind: FailureKind, message: str, *, effect_possible: bool) -> CallFailed:
         """The failure to raise instead of using this answer; its log row says so too."""
-        self.call.outcome, self.call.message = kind, visible(message, at_most=299)
+        self.call.outcome, self.call.message = kind, visible(message)[:300]
         return CallFailed(
             kind,
             self.call.message,

@@ -86,8 +86,8 @@ class Door:
             "User-Agent": "opsdesk",
             **extra,
         }
-        if self._connection.secret:
-            headers["Authorization"] = f"Bearer {decrypt(self._connection.secret)}"
+        if secret := decrypt(self._connection.secret):
+            headers["Authorization"] = f"Bearer {secret}"
         body = None
         if form is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"

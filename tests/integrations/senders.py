@@ -52,7 +52,7 @@ class Reply:
     """What the desk answered."""
 
     def __init__(self, status: str, headers: list[tuple[str, str]], body: bytes) -> None:
-        self.status = int(status.split()[0])
+        self.status = int(status.split(maxsplit=1)[0])
         self.headers = {name.lower(): value for name, value in headers}
         self.json = json.loads(body) if body else None
 
@@ -77,7 +77,7 @@ class Counted(io.RawIOBase):
 
 @contextmanager
 def _connection_of_the_test() -> Iterator[None]:
-    """Keep the end of a request from closing the connection that holds the test's transaction, as Django's client does."""
+    """Keep the end of a request from closing the connection that holds the test's transaction."""
     if not connection.in_atomic_block:
         yield
         return

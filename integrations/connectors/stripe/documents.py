@@ -56,10 +56,9 @@ def receipt(document: Document, *, payment: str = "") -> Receipt:
     belongs_to = payment or intent or charge
     if not belongs_to:
         raise Odd("the refund belongs to no payment")
-    # Older versions of the API leave the status out, or empty, for refunds that went through.
-    status = document.get("status") or "succeeded"
+    status = _text(document, "status")
     if status not in _STATUS:
-        raise Odd(f"the refund is {str(status)[:30]!r}, a state nobody knows")
+        raise Odd(f"the refund is {status[:30]!r}, a state nobody knows")
     return Receipt(
         reference=_text(document, "id"),
         payment=belongs_to,
