@@ -81,6 +81,17 @@ class CaseFile:
         return self._money("payment.refunded")
 
     @property
+    def shortfall(self) -> str:
+        """Why the gateway would refuse what is asked, as far as the facts tell; nothing when it would not."""
+        asked, captured, refunded = self.case.amount, self.captured, self.refunded
+        if asked is None or captured is None or refunded is None:
+            return ""
+        if asked.currency != captured.currency:
+            return f"The payment is in {captured.currency}, {asked} is asked: the refund would be refused."
+        left = captured - refunded
+        return "" if asked <= left else f"Only {left} of the payment is left: the refund would be refused."
+
+    @property
     def captured_note(self) -> str:
         return ", ".join(filter(None, [self.currency, visible(self.case.target, at_most=40)]))
 

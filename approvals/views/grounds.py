@@ -8,6 +8,7 @@ from typing import Any
 from django.utils.dateparse import parse_datetime
 
 from opsdesk.lib import clock
+from opsdesk.lib.wording import visible
 from workflows import facts as catalogue
 from workflows.models import Decision
 from workflows.states import Tier
@@ -36,11 +37,12 @@ class FactShown:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One demand that was made: a rule that hit, a threshold, or one that could not be told."""
+    """One demand that was made: a rule that hit, a threshold, or the rules that could not be told."""
 
     text: str
     tier: str
     decides: bool
+    more: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def grounds_of(
         facts=shown,
         sources=len({fact.get("source") for fact in held.values()}),
         read_at=max(moments, default=None),
-        reasons=_reasons(trace, decision.tier if decision is not None else ""),
+        reasons=_reasons(trace, decision.tier if decision is not None else "", held),
         misses=[str(demand.get("words", "")) for demand in trace if demand.get("result") == "miss"],
     )
 
@@ -91,10 +93,10 @@ def _known(
             continue
         yield FactShown(
             label=known[name].label,
-            value=catalogue.in_words(name, value, currency),
+            value=visible(catalogue.in_words(name, value, currency)),
             source=str(held[name].get("source", "")),
             at=_moment(held[name]),
-            flag=" ".join(differences) if name == "sources.agree" and value is False else "",
+            flag=visible(" ".join(differences)) if name == "sources.agree" and value is False else "",
         )
 
 
@@ -107,14 +109,35 @@ def _gaps(held: Mapping[str, Mapping[str, Any]]) -> Iterator[FactShown]:
             why = str(fact.get("why") or "It came in a form that cannot be used.")
             missing.setdefault((why, str(fact.get("source", ""))), []).append(known[name].label)
     for (why, source), labels in missing.items():
-        yield FactShown(label="Not known", value=", ".join(labels), source=source, gap=True, flag=why)
+        yield FactShown(label="Not known", value=", ".join(labels), source=source, gap=True, flag=visible(why))
 
 
-def _reasons(trace: Sequence[Mapping[str, Any]], decided: str) -> list[Reason]:
-    """The demands that were made, the strictest first."""
+def _reasons(trace: Sequence[Mapping[str, Any]], decided: str, held: Mapping[str, Mapping[str, Any]]) -> list[Reason]:
+    """The demands that were made, the strictest first; several rules that want of facts decided are one."""
     made = [demand for demand in trace if demand.get("result") != "miss"]
-    ranked = sorted(made, key=lambda demand: -Tier(demand["tier"]).rank if demand.get("tier") else 1)
-    return [
+    untold = [demand for demand in made if demand.get("result") == "undetermined" and _is_rule(demand)]
+    if len(untold) > 1:
+        made = [demand for demand in made if demand not in untold]
+    found = [
         Reason(str(demand.get("words", "")), str(demand.get("tier") or ""), demand.get("tier") == decided)
-        for demand in ranked
+        for demand in made
     ]
+    if len(untold) > 1:
+        found.append(_untold(untold, decided, held))
+    return sorted(found, key=lambda reason: -Tier(reason.tier).rank if reason.tier else 1)
+
+
+def _is_rule(demand: Mapping[str, Any]) -> bool:
+    return str(demand.get("source", "")).startswith("rule ")
+
+
+def _untold(demands: Sequence[Mapping[str, Any]], decided: str, held: Mapping[str, Mapping[str, Any]]) -> Reason:
+    """Several rules that cannot be told, with the facts that are missing for them."""
+    known = catalogue.catalogue()
+    named = dict.fromkeys(name for demand in demands for name in demand.get("facts", []))
+    missing = [known[name].label.lower() for name in named if name in known and catalogue.value_of(held, name) is None]
+    tier = Tier.strictest([Tier(demand["tier"]) for demand in demands if demand.get("tier")])
+    names = "; ".join(str(demand.get("words", "")).split(": cannot")[0] for demand in demands)
+    return Reason(
+        f"{len(demands)} rules cannot be told without {', '.join(missing) or 'facts'}.", tier, tier == decided, names
+    )

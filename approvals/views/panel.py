@@ -201,8 +201,18 @@ class Panel:
     @property
     def moves(self) -> bool:
         """Whether the case goes on without this person, so that the page follows it by itself."""
-        asks = self.may_decide or self.needs_correction or self.may_retry
+        asks = self.may_act or self.needs_correction or self.may_retry
         return self.file.case.state not in CASE_FINAL and not asks
+
+    @property
+    def tells_standing(self) -> bool:
+        """Whether what the case waits for has to be said: this person is not the one it waits for."""
+        return self.file.case.state == CaseState.OPEN and not self.may_decide
+
+    @property
+    def hindrance(self) -> str:
+        """Why this person has nothing to press, or less than others; nothing to say where they may object."""
+        return "" if not self.is_open or self.may_object else self.why_not
 
     @property
     def outcome(self) -> str:

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from auditlog.models import ActorKind, Entry
 from opsdesk.lib import clock
+from opsdesk.lib.wording import visible
 from workflows.cases import CORRECTABLE
 from workflows.models import Correction
 
@@ -41,9 +42,9 @@ def happenings(entries: Iterable[Entry], *, said_elsewhere: str) -> list[Happeni
     for entry in entries:
         person = entry.actor_kind == ActorKind.PERSON
         words = f"{entry.actor} {entry.words}" if person else entry.words[:1].upper() + entry.words[1:]
-        more = "" if entry.reason.endswith(said_elsewhere) and said_elsewhere else entry.reason
+        more = "" if entry.reason.endswith(said_elsewhere) and said_elsewhere else visible(entry.reason)
         # Which step of a run did it is in the audit log; here only people, timers and the outside are named.
-        by = "" if person or entry.actor_kind == ActorKind.RUN else entry.actor
+        by = entry.actor if entry.actor_kind in (ActorKind.TIMER, ActorKind.OUTSIDE) else ""
         found.append(Happening(entry.at, words, by, more, _TONES.get(entry.verb, "")))
     return found
 

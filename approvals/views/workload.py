@@ -19,6 +19,7 @@ from approvals.models.reviews import ReviewQuerySet
 from opsdesk.lib import clock
 from opsdesk.lib.counting import counts_of
 from workflows.models import Correction
+from workflows.states import Tier
 
 MOST = 100
 CAP = 999
@@ -69,6 +70,10 @@ class Load:
         """The figure for those who do not see the bar."""
         return f"{self.open} open"
 
+    @property
+    def of_a_person(self) -> bool:
+        return self.user is not None
+
 
 class Board:
     """Everything on the page of escalations; each part is read once, and none grows with the table."""
@@ -92,7 +97,9 @@ class Board:
 
     @property
     def _open(self) -> ReviewQuerySet:
-        return Review.objects.visible_to(self.membership).open()
+        """Reviews that wait for people; a fast-track case whose clock runs leaves by itself."""
+        leaving = Q(tier=Tier.FAST_TRACK, objection_ends_at__isnull=False)
+        return Review.objects.visible_to(self.membership).open().exclude(leaving)
 
     @cached_property
     def counts(self) -> dict[str, int]:
