@@ -3,16 +3,19 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from django.db.models import Exists, OuterRef
+
 from integrations import mirroring
-from integrations.models import Action, Connection, Payment
+from integrations.models import Action, Connection, Payment, Refund
 from integrations.states import ActionState
 from opsdesk.lib import queue
+from opsdesk.lib.money import Money
 from workflows import registry
 from workflows.engine.context import RunContext
 from workflows.engine.failing import pause_before
 from workflows.engine.outcomes import Done, Outcome, Wait
 from workflows.errors import StepFailed
-from workflows.models import Authorization
+from workflows.models import Authorization, Case
 from workflows.states import FailureKind, WaitsFor
 
 OPERATIONS = ("refund",)
@@ -43,8 +46,9 @@ class Act:
         """Plan the action, or answer by its state. Raises StepFailed when it was refused or must not be sent."""
         grant = _newest_grant(context)
         action = Action.objects.filter(authorization_id=grant.pk).first() if grant is not None and grant.pk else None
+        action = action or _standing_action(context.case)
         if action is not None:
-            return _by_state(action)
+            return _by_state(context.case, action)
         return self._plan(context, grant)
 
     def _plan(self, context: RunContext, grant: Authorization | None) -> Outcome:
@@ -124,12 +128,35 @@ def _refusal(context: RunContext, grant: Authorization | None) -> str:
     return next((text for check in registry.grant_checks for text in [check(grant)] if text), "")
 
 
-def _by_state(action: Action) -> Outcome:
+def _standing_action(case: Case) -> Action | None:
+    """What was sent for the case before, unless it certainly gave no money: beside it, nothing else is ever sent."""
+    came_back = Refund.objects.filter(
+        payment=OuterRef("payment"), reference=OuterRef("external_reference"), status=Refund.Status.FAILED
+    )
+    sent = Action.objects.filter(case=case).exclude(state=ActionState.FAILED)
+    return sent.filter(~Exists(came_back)).order_by("-pk").first()
+
+
+def _by_state(case: Case, action: Action) -> Outcome:
     match action.state:
-        case ActionState.VERIFIED:
+        case ActionState.VERIFIED if (action.amount, action.payment.reference) == (case.amount, case.target):
             return Done(f"{action.amount} refunded, verified at the gateway.")
-        case ActionState.MISMATCHED | ActionState.FAILED:
+        case ActionState.VERIFIED | ActionState.MISMATCHED:
+            return _as_it_stands(case, action)
+        case ActionState.FAILED:
             raise StepFailed(
                 FailureKind.DATA, action.message or "The gateway refused it.", connection=action.connection.slug
             )
     return Wait(WaitsFor.ACTION, f"Refund of {action.amount}: {action.message or 'being sent'}")
+
+
+def _as_it_stands(case: Case, action: Action) -> Outcome:
+    """Money went back that is not what the case asks for: people settle the difference, or correct the case to it."""
+    refund = Refund.objects.filter(payment=action.payment, reference=action.external_reference).first()
+    if refund is not None and refund.status != Refund.Status.FAILED:
+        gone = Money(refund.amount_minor, refund.currency)
+        if gone == case.amount and action.payment.reference == case.target:
+            return Done(f"{gone} refunded, as the gateway shows it.")
+        words = f"{action.message or f'{gone} went back.'} Nothing more is sent for this case: settle the rest by hand."
+        raise StepFailed(FailureKind.DATA, words, connection=action.connection.slug)
+    raise StepFailed(FailureKind.DATA, action.message or "The refund did not stand.", connection=action.connection.slug)
