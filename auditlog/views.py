@@ -20,7 +20,7 @@ from opsdesk.lib.paging import newest_first
 from opsdesk.lib.requests import OpsRequest
 from opsdesk.lib.wording import plain
 
-SHOWN = 100
+SHOWN = 60
 # Entries of one request are written together: their keys lie close to each other.
 _NEAR = 500
 

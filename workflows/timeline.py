@@ -14,7 +14,7 @@ from opsdesk.lib.wording import lasted
 from workflows.models import Run, StepRun
 from workflows.states import RUN_FINAL, RunState
 
-WIDTH = 560
+WIDTH = 800
 _LEAST_WIDTH = 4
 _LETTER = 5.6  # about as wide as one letter of a label
 _TICK_ROOM = 56
@@ -203,9 +203,10 @@ def _ticks(scale: dict[datetime, float]) -> list[tuple[float, str, str]]:
     words = _wording(moments[0], last)
     ticks: list[tuple[float, str, str]] = []
     for moment in moments[:-1]:
-        free_after = not ticks or scale[moment] - ticks[-1][0] >= _TICK_ROOM
-        if free_after and scale[last] - scale[moment] >= 2 * _TICK_ROOM:
-            ticks.append((scale[moment], format_date(timezone.localtime(moment), words), "start"))
+        text = format_date(timezone.localtime(moment), words)
+        free = not ticks or (scale[moment] - ticks[-1][0] >= _TICK_ROOM and text != ticks[-1][1])
+        if free and scale[last] - scale[moment] >= 2 * _TICK_ROOM:
+            ticks.append((scale[moment], text, "start"))
     ticks.append((scale[last], format_date(timezone.localtime(last), words), "end"))
     return ticks
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-STEPS = (1, 2, 5)
+STEPS = (1, 2, 3, 4, 5, 6, 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """What one SVG holds: rectangles, grid lines (y), labels, and where `now` is."""
+    """What one SVG holds: rectangles, grid lines (y), labels, where `now` is, and the same told in words."""
 
     width: int
     height: int
@@ -38,10 +38,11 @@ class Chart:
     grid: Sequence[float] = ()
     base: float = 0
     now: float | None = None
+    told: str = ""
 
 
 def ceiling(most: int) -> int:
-    """The next round number, for the top of an axis: 1, 2, 5, 10, 20, 50 …"""
+    """The next round number, for the top of an axis: 1, 2, 3, 4, 5, 6, 8, 10, 20 …"""
     power = 1
     while True:
         for step in STEPS:
@@ -51,7 +52,13 @@ def ceiling(most: int) -> int:
 
 
 def stacked(
-    columns: Sequence[tuple[int, int]], *, names: dict[int, str], now: float, width: int = 420, height: int = 118
+    columns: Sequence[tuple[int, int]],
+    *,
+    names: dict[int, str],
+    now: float,
+    told: str,
+    width: int = 420,
+    height: int = 118,
 ) -> Chart:
     """Two-part columns, the first part below; `names` labels some columns, `now` counts in columns."""
     top, base, right = 12, height - 24, width - 24
@@ -67,24 +74,24 @@ def stacked(
                 y -= tall + (1 if kind == "c2" else 0)
                 rects.append(Rect(kind, round(x, 1), round(y, 1), round(slot - 4, 1), round(tall, 1)))
     labels = [Label(round(place * slot, 1), height - 7, text) for place, text in names.items()]
-    labels.append(Label(width, top + 4, str(limit), "end"))
-    return Chart(width, height, rects, labels, grid=(top,), base=base + 0.5, now=round(now * slot, 1))
+    labels += [Label(width, top + 4, str(limit), "end"), Label(round(now * slot, 1) + 4, top - 2, "now")]
+    return Chart(width, height, rects, labels, grid=(top,), base=base + 0.5, now=round(now * slot, 1), told=told)
 
 
-def across(rows: Sequence[tuple[str, int, str]], *, width: int = 240, height: int = 92) -> Chart:
+def across(rows: Sequence[tuple[str, int, str]], *, width: int = 300, height: int = 92) -> Chart:
     """One bar a row: class, size, words behind it."""
     most = max((size for _, size, _ in rows), default=0)
     rects, labels = [], []
     for place, (kind, size, text) in enumerate(rows):
         y = 6 + place * 28
-        long = round(126 * size / most, 1) if most else 0
+        long = round((width - 130) * size / most, 1) if most else 0
         if size:
             rects.append(Rect(kind, 0, y, max(long, 3), 12))
         labels.append(Label(max(long, 3) + 7 if size else 0, y + 10, text))
-    return Chart(width, height, rects, labels)
+    return Chart(width, height, rects, labels, told=", ".join(text for _, _, text in rows))
 
 
-def histogram(counts: Sequence[int], names: dict[int, str], *, width: int = 240, height: int = 92) -> Chart:
+def histogram(counts: Sequence[int], *, names: dict[int, str], told: str, width: int = 300, height: int = 92) -> Chart:
     """Columns side by side; `names` labels the right edge of some."""
     base = height - 18
     slot = (width - 6) / len(counts)
@@ -98,4 +105,4 @@ def histogram(counts: Sequence[int], names: dict[int, str], *, width: int = 240,
         if count
     ]  # fmt: skip
     labels = [Label(round((place + 1) * slot - 2, 1), height - 2, text, "middle") for place, text in names.items()]
-    return Chart(width, height, rects, labels, base=base + 0.5)
+    return Chart(width, height, rects, labels, base=base + 0.5, told=told)

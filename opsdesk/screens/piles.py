@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, F, Min, Q, Sum
+from django.db.models import Count, Exists, F, Min, OuterRef, Q, Sum
 from django.db.models.functions import Now
 
 from accounts.models import Membership
 from accounts.roles import Permission
-from approvals.models import Review
+from approvals.models import Review, Stage
 from opsdesk.lib.money import Money
 from workflows.models import Case, Failure
 from workflows.states import CaseState, RunState, Tier
@@ -53,6 +53,8 @@ class Reviews:
     unstarted: int
     waiting: int
     next: Review | None
+    # Whether this person may vote on the next one; others may look at it.
+    mine_next: bool = False
 
 
 def reviews(member: Membership) -> Reviews:
@@ -72,10 +74,12 @@ def reviews(member: Membership) -> Reviews:
     if found.leaving.count:
         found.leaving.rows = open_now.leaving()[:SHOWN]
     # The queue's own order: what is late stands first in it.
-    urgent = list(open_now.for_queue()[:SHOWN]) if found.waiting else []
+    asked = Exists(Stage.objects.filter(tier=OuterRef("settings"), team__members=member.user_id))
+    urgent = list(open_now.for_queue().annotate(asked=asked)[:SHOWN]) if found.waiting else []
     found.late.rows = urgent[: found.late.count]
     if member.may(Permission.DECIDE):
-        found.next = next(iter([*found.mine.rows, *urgent]), None)
+        votable = [*found.mine.rows, *(row for row in urgent if row.asked)]
+        found.next, found.mine_next = next(iter([*votable, *urgent]), None), bool(votable)
     return found
 
 

@@ -1,6 +1,7 @@
 """What the desk did by itself today, in the organization's day: counted from finished cases, nothing estimated."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -67,15 +68,28 @@ def look(member: Membership) -> Today:
         finished=sum(desk.values()) + sum(people.values()),
         by_desk=sum(desk.values()),
         hours=charts.stacked(
-            columns, names={hour: f"{hour:02d}:00" for hour in range(0, 24, 4)}, now=now.hour + now.minute / 60
+            columns,
+            names={hour: f"{hour:02d}:00" for hour in range(0, 24, 4)},
+            now=now.hour + now.minute / 60,
+            told=", ".join(
+                f"{hour:02d}:00 {by_desk} by the desk and {with_people} with people"
+                for hour, (by_desk, with_people) in enumerate(columns)
+                if by_desk or with_people
+            ),
         ),
         sent=sent,
         refunds=refunds,
         tiers=charts.across(rows),
         verified=sum(counts),
         median=lasted(median) if median is not None else "",
-        took=charts.histogram(counts, _EDGE_NAMES),
+        took=charts.histogram(counts, names=_EDGE_NAMES, told=_told(counts)),
     )
+
+
+def _told(counts: Sequence[int]) -> str:
+    """The columns in words."""
+    names = [f"up to {lasted(timedelta(seconds=edge))}" for edge in EDGES] + ["longer"]
+    return ", ".join(f"{count} {name}" for count, name in zip(counts, names, strict=True) if count)
 
 
 def _finished(member: Membership, since: datetime) -> tuple[dict[int, int], dict[int, int]]:

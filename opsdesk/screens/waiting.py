@@ -9,6 +9,7 @@ from django.db.models import Count, OuterRef, Q, Subquery
 from django.urls import reverse
 
 from accounts.models import Membership, User
+from accounts.roles import Permission
 from approvals.models import Review
 from approvals.states import ReviewState
 from integrations.health import ANSWERED
@@ -136,7 +137,7 @@ def reviews(member: Membership, now: datetime) -> Iterator[Waiting]:
         .order_by("opened_at")
     )
     for row in rows[:MOST]:
-        yield _review(row, _why_undecided(row, member))
+        yield _review(row, _why_undecided(row, member), may_give=member.may(Permission.MANAGE))
 
 
 def _why_undecided(review: Review, member: Membership) -> str:
@@ -149,9 +150,9 @@ def _why_undecided(review: Review, member: Membership) -> str:
     return f"{review.assignee} has it and it is late." if review.assignee else "Nobody has it and it is late."
 
 
-def _review(review: Review, reason: str) -> Waiting:
+def _review(review: Review, reason: str, *, may_give: bool = False) -> Waiting:
     case = reverse("approvals:case", args=[review.case_id])
-    blocked = bool(review.blocked_reason)
+    blocked = bool(review.blocked_reason) and may_give
     return Waiting(
         title=review.case.who,
         url=case,
@@ -194,7 +195,7 @@ def failures(member: Membership, now: datetime) -> Iterator[Waiting]:
             detail=f"{row.workflow}, step {row.step}",
             reason=f"{row.stopped} run{'' if row.stopped == 1 else 's'} stopped, and nobody has taken it on.",
             since=row.first_at,
-            help_label="Take it on",
+            help_label="Take it on" if member.may(Permission.REPAIR) else "Open the failure",
             help_url=url,
         )
 
