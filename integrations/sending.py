@@ -16,11 +16,14 @@ from integrations.models import Action, Call
 from integrations.states import ActionState
 from opsdesk.lib import clock
 from opsdesk.lib.rows import write_changes
+from workflows.states import FailureKind
 
 log = structlog.get_logger(__name__)
 
 # Longer than the longest call: a worker that is silent for this long is gone.
 LEASE = timedelta(seconds=60)
+# Tries to send one intent; after that a lost answer is only looked up, until its key has expired.
+MOST_SENDS = 6
 _CLAIMED = ("state", "attempts", "due_at", "lease_until", "epoch", "first_sent_at", "message")
 
 
@@ -115,11 +118,14 @@ def _refund(gateway: RefundGateway, action: Action) -> Receipt | None:
     if action.external_reference:
         return gateway.retrieve_refund(action.external_reference)
     if action.sent_before:
-        found = gateway.find_refund(payment=action.payment.reference, key=action.key)
+        found = _look_up(gateway, action)
         if found is not None:
             return found
         if not _key_still_lives(gateway, action):
             return None
+        if action.attempts > MOST_SENDS:
+            # A gateway that repeats its error for the key would do so for ever; the refund may still turn up.
+            raise CallFailed(FailureKind.TRANSIENT, "The gateway shows no such refund so far.", effect_possible=True)
     try:
         return gateway.refund(
             payment=action.payment.reference,
@@ -130,10 +136,21 @@ def _refund(gateway: RefundGateway, action: Action) -> Receipt | None:
     except CallFailed as trouble:
         if action.sent_before and not trouble.effect_possible:
             # A refusal of the repetition may come from our own first try that went through after all.
-            found = gateway.find_refund(payment=action.payment.reference, key=action.key)
+            found = _look_up(gateway, action)
             if found is not None:
                 return found
         raise
+
+
+def _look_up(gateway: RefundGateway, action: Action) -> Receipt | None:
+    """Ask for a refund that may have happened; while there is no answer, the doubt remains."""
+    try:
+        return gateway.find_refund(payment=action.payment.reference, key=action.key)
+    except CallFailed as trouble:
+        words = f"It could not be looked up: {trouble.message}"
+        raise CallFailed(
+            trouble.kind, words, effect_possible=True, retry_after=trouble.retry_after, call=trouble.call
+        ) from trouble
 
 
 def _key_still_lives(gateway: RefundGateway, action: Action) -> bool:

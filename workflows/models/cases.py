@@ -26,7 +26,7 @@ class Event(Movable):
     MOVES = EVENT_MOVES
 
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+", db_index=False)
-    source = models.CharField(max_length=60, help_text="Endpoint it came through, as organization/endpoint.")
+    source = models.CharField(max_length=100, help_text="Endpoint it came through, as organization/endpoint.")
     dedupe_key = models.CharField(max_length=200)
     reader = models.CharField(max_length=30, help_text="Name of the registered reader that understands the body.")
     body = models.BinaryField()
