@@ -202,12 +202,14 @@ def open_file(membership: Membership, case_id: int) -> CaseFile:
     review = (
         Review.objects.visible_to(membership)
         .filter(case_id=case.pk)
-        .select_related("settings", "decision__rule_set__workflow", "assignee", "decided_by")
+        .select_related("run", "settings", "decision__rule_set__workflow", "assignee", "decided_by")
         .order_by("-pk")
         .first()
     )
     if review is not None:
         review.case = case
-    run = Run.objects.visible_to(membership).filter(case_id=case.pk).order_by("-pk").first()
+        run: Run | None = review.run
+    else:
+        run = Run.objects.visible_to(membership).filter(case_id=case.pk).order_by("-pk").first()
     entries = Entry.objects.visible_to(membership).filter(case_id=case.pk)
     return CaseFile(case, review, run, list(entries.order_by("-pk")[:MOST_ENTRIES]))

@@ -96,7 +96,7 @@ def index(request: OpsRequest) -> HttpResponse:
     cards = _cards(found[:MOST])
     context = {
         "cards": cards,
-        "more": len(found) > MOST,
+        "many": MOST if len(found) > MOST else 0,
         "sums": _sums(card.review for card in cards),
         "shown": ".".join(str(card.review.pk) for card in cards),
         "idle": ".".join(str(card.review.pk) for card in cards if card.review.objection_ends_at is None),
@@ -125,9 +125,11 @@ def news(request: OpsRequest) -> HttpResponse:
     changed = visible.filter(pk__in=[pk for pk in shown if pk not in now] or [0])
     started = visible.leaving().filter(pk__in=idle, objection_ends_at__isnull=False)
     related = ("case", "settings", "decision", "decided_by")
+    gone = _cards(changed.select_related(*related), keyed=False)
     context = {
         "new": len(now - set(shown)),
-        "gone": _cards(changed.select_related(*related), keyed=False),
+        "sums": _sums(visible.leaving()[:MOST]) if gone else [],
+        "gone": gone,
         "started": _cards(started.select_related("settings", "decision"), keyed=False),
         "shown": ".".join(map(str, shown)),
         "idle": ".".join(str(pk) for pk in idle if pk in now and pk not in {review.pk for review in started}),
@@ -150,6 +152,11 @@ def object_to(request: OpsRequest, pk: int) -> HttpResponse:
     if not wants_fragment(request):
         (messages.error if refusal else messages.success)(request, said)
         return redirect("approvals:leaving")
-    context = {"card": _cards([review], keyed=False)[0], "refusal": refusal, "may_object": True}
-    response = answer(request, "approvals/_leaving_card.html", context, status=status)
+    context = {
+        "card": _cards([review], keyed=False)[0],
+        "refusal": refusal,
+        "may_object": True,
+        "sums": _sums(Review.objects.visible_to(request.membership).leaving()[:MOST]),
+    }
+    response = answer(request, "approvals/_leaving_objected.html", context, status=status)
     return trigger_client_event(response, "announce", {"text": said})

@@ -32,6 +32,7 @@ def case_context(
     """What evidence and actions need. `typed`: forms that were refused, and the refusal."""
     before_url, after_url = listing.neighbours(file.review) if listing else ("", "")
     codes = ReasonCode.objects.filter(organization_id=request.membership.organization_id, enabled=True)
+    codes = codes.order_by("verdict", "position")
     undoable = _undoable(request)
     return {
         "file": file,
