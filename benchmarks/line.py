@@ -16,19 +16,20 @@ RUNS, REFUNDS = 3, 400
 
 def _manage(environment: dict[str, str], *arguments: str) -> str:
     command = [sys.executable, "-m", "benchmarks.refunds", *arguments]
-    return subprocess.run(command, env=environment, check=True, cwd=place.ROOT, stdout=subprocess.PIPE, text=True).stdout
+    return subprocess.run(
+        command, env=environment, check=True, cwd=place.ROOT, stdout=subprocess.PIPE, text=True
+    ).stdout
 
 
-def _cpu_seconds(environment: dict[str, str]) -> float:
-    """CPU that every process of the desk has used so far; they are the ones that share its folder."""
+def _cpu_seconds(pid: int) -> float:
+    """CPU that every process of the desk has used so far: web, workers, PostgreSQL, broker and gateway."""
     total = 0.0
-    for process in psutil.process_iter():
+    for process in psutil.Process(pid).children(recursive=True):
         try:
-            if process.environ().get("OPSDESK_VAR") == environment["OPSDESK_VAR"] or "postgres" in process.name():
-                times = process.cpu_times()
-                total += times.user + times.system
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            times = process.cpu_times()
+        except psutil.NoSuchProcess:
             continue
+        total += times.user + times.system + times.children_user + times.children_system
     return total
 
 
@@ -43,8 +44,8 @@ def instant_refunds() -> Iterator[Figure]:
             _manage(environment, "prepare", prefix, str(REFUNDS))
             loops.append(float(_manage(environment, "loop", prefix, "100")))
             time.sleep(2)
-            before = _cpu_seconds(environment)
+            before = _cpu_seconds(int(environment["BENCH_PID"]))
             rates.append(float(_manage(environment, "line", prefix, str(REFUNDS))))
-            cpu.append((_cpu_seconds(environment) - before) * 1000 / REFUNDS)
+            cpu.append((_cpu_seconds(int(environment["BENCH_PID"])) - before) * 1000 / REFUNDS)
     yield Figure("line.instant_refunds", "verified refunds/s", rates, loops)
     yield Figure("line.cpu_ms_per_refund", "ms", cpu)

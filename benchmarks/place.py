@@ -48,7 +48,7 @@ def desk(*options: str, settings: str = "opsdesk.settings") -> Iterator[dict[str
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
     try:
         _wait_until_open(process, environment["OPSDESK_PORT"], folder / "log")
-        yield environment
+        yield {**environment, "BENCH_PID": str(process.pid)}
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)

@@ -29,7 +29,7 @@ class IntakeHandler(WSGIHandler):
         self._middleware_chain = convert_exception_to_response(self._answer)
 
     def _answer(self, request: HttpRequest) -> HttpResponseBase:
-        """The view's answer with its length, which Django leaves to a middleware; without it the body goes in chunks."""
+        """The view's answer with its length, which Django leaves to a middleware; without it the body is chunked."""
         response: HttpResponseBase = self._get_response(request)  # type: ignore[attr-defined]
         if isinstance(response, HttpResponse):
             response.headers.setdefault("Content-Length", str(len(response.content)))
