@@ -287,6 +287,7 @@ def outcome_of(review: Review) -> str:
 
 
 def _time_of(review: Review) -> str:
-    at = review.closed_at or review.settles_at or clock.now()
-    local, today = timezone.localtime(at), timezone.localtime(clock.now())
+    # Until it takes effect, only the end of the undo window is stored; it was decided just now.
+    now = clock.now()
+    local, today = timezone.localtime(min(review.closed_at or now, now)), timezone.localtime(now)
     return format_date(local, "H:i" if local.date() == today.date() else "j M Y, H:i")
