@@ -19,6 +19,7 @@ def start() -> None:
     places = addresses.places()
     open_folder(places.var)
     preflight.identify(places)
+    open_folder(places.var / "static")  # whitenoise complains about a folder that is not there
     if not os.environ.get("DATABASE_URL"):
         _start(Postgres(places, forgetful=True))
     if not (os.environ.get("REDIS_URL") and os.environ.get("BROKER_URL")):
