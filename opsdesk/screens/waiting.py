@@ -117,11 +117,16 @@ def _run(run: Run) -> Waiting:
         url=to_run,
         detail=f"{run.case}, {run.case.who}",
         reason=words.get(RunState(run.state), run.reason),
-        since=run.waiting_since or run.wake_at or run.lease_until or run.started_at,
+        since=_since(run),
         help_label="Open the connection" if held else "Open the run",
         help_url=_to_connections() if held else to_run,
         by_desk=True,
     )
+
+
+def _since(run: Run) -> datetime:
+    moments = {RunState.WAITING: run.waiting_since, RunState.READY: run.wake_at, RunState.RUNNING: run.lease_until}
+    return moments[RunState(run.state)] or run.started_at
 
 
 def reviews(member: Membership, now: datetime) -> Iterator[Waiting]:

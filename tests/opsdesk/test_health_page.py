@@ -1,0 +1,62 @@
+"""Whether the process lives, and whether it can serve."""
+
+import pytest
+from celery import current_app
+from django.db import OperationalError, connection
+from django.db.migrations.recorder import MigrationRecorder
+
+
+def refuse(execute, sql, params, many, context):
+    raise OperationalError("The database is away.")
+
+
+def test_a_process_that_answers_lives_and_asks_no_database(client, db, django_assert_num_queries):
+    with django_assert_num_queries(0):
+        response = client.get("/healthz")
+
+    assert (response.status_code, response.json()) == (200, {"alive": True})
+    assert client.head("/healthz").status_code == 200
+
+
+@pytest.mark.django_db
+def test_with_everything_there_it_is_ready(client):
+    response = client.get("/readyz")
+
+    assert response.status_code == 200
+    assert response.json() == {"ready": True, "database": "ok", "migrations": "ok", "broker": "ok"}
+
+
+@pytest.mark.django_db
+def test_without_its_database_it_is_not_ready_and_keeps_the_trouble_to_itself(client):
+    with connection.execute_wrapper(refuse):
+        response = client.get("/readyz")
+
+    assert response.status_code == 503
+    assert response.json() == {
+        "ready": False, "database": "not reachable", "migrations": "not reachable", "broker": "ok",
+    }  # fmt: skip
+
+
+@pytest.mark.django_db
+def test_with_a_migration_missing_it_is_not_ready(client):
+    MigrationRecorder(connection).migration_qs.filter(app="auditlog").delete()
+
+    response = client.get("/readyz")
+
+    assert response.status_code == 503
+    assert response.json()["migrations"] == "missing"
+
+
+@pytest.mark.django_db
+def test_without_its_broker_it_is_not_ready(client, monkeypatch):
+    monkeypatch.setattr(current_app.conf, "broker_write_url", "redis://127.0.0.1:9/0")
+
+    response = client.get("/readyz")
+
+    assert response.status_code == 503
+    assert response.json()["broker"] == "not reachable"
+
+
+@pytest.mark.parametrize("address", ["/healthz", "/readyz"])
+def test_nothing_can_be_sent_there(client, address):
+    assert client.post(address).status_code == 405

@@ -1,0 +1,280 @@
+"""Stalled: every kind of waiting, why, against what is usual, and what helps."""
+
+from datetime import timedelta
+
+import pytest
+from django.urls import reverse
+
+from integrations.states import ActionState
+from opsdesk.lib import clock
+from opsdesk.screens import stalls
+from tests import factories
+from tests.plugins.pages import HTMX, MOST_STATEMENTS, cost, text_of
+from workflows.states import CaseState, EventState, RunState, Tier, WaitsFor
+
+STALLED = "/stalled/"
+HOUR = timedelta(hours=1)
+
+
+def found(cast, kind, who="maya"):
+    """The rows of one kind as a person sees them."""
+    member = getattr(cast, who).memberships.get()
+    groups = {group.kind.key: group for group in stalls.groups(member, clock.now())}
+    return [row.waiting for row in groups[kind].rows] if kind in groups else []
+
+
+def under_way(organization, state, *, age=HOUR, **fields):
+    """An action that was made and sent so long ago."""
+    action = factories.make_action(factories.make_run(factories.make_case(organization)), state=state, **fields)
+    then = clock.now() - age
+    sent = {"first_sent_at": then} if action.first_sent_at else {}
+    return factories.at(action, created_at=then, due_at=clock.now(), **sent)
+
+
+@pytest.mark.parametrize(
+    ("state", "title"),
+    [
+        (ActionState.UNKNOWN, "Refund: answer unknown"),
+        (ActionState.SENDING, "Refund: being sent"),
+        (ActionState.SUCCEEDED, "Refund: accepted, not verified"),
+        (ActionState.RESERVED, "Refund: not sent yet"),
+    ],
+)
+def test_money_that_is_not_certain_is_listed_with_its_calls(organization, cast, state, title):
+    action = under_way(organization, state)
+
+    [thing] = found(cast, "money")
+
+    assert (thing.title, thing.detail) == (title, f"CASE-{action.case_id}, £141.48")
+    assert thing.help_url == reverse("workflows:run", args=[action.run_id])
+    assert thing.by_desk
+
+
+def test_money_held_by_a_paused_connection_leads_to_the_switch(organization, cast):
+    action = under_way(organization, ActionState.RESERVED)
+    type(action.connection).objects.update(acting_enabled=False, paused_reason="Month end.")
+
+    [thing] = found(cast, "money")
+
+    assert thing.reason == "Sending through Gateway is paused. Month end."
+    assert (thing.help_label, thing.help_url) == ("Open the connection", reverse("integrations:connections"))
+
+
+@pytest.mark.parametrize("state", [ActionState.VERIFIED, ActionState.FAILED, ActionState.MISMATCHED])
+def test_money_that_is_settled_is_not_listed(organization, cast, state):
+    action = factories.make_action(factories.make_run(factories.make_case(organization)), state=state, due_at=None)
+    factories.at(action, created_at=clock.now() - HOUR)
+
+    assert found(cast, "money") == []
+
+
+def test_what_was_just_sent_is_on_its_way(organization, cast):
+    under_way(organization, ActionState.SENDING, age=timedelta(seconds=30))
+
+    assert found(cast, "money") == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "label"),
+    [
+        ({"state": RunState.WAITING, "waits_for": WaitsFor.CONNECTION, "reason": "Gateway is down."}, "connection"),
+        ({"state": RunState.WAITING, "waits_for": WaitsFor.RETRY, "reason": "Try 2."}, "run"),
+        ({"state": RunState.READY}, "run"),
+        ({"state": RunState.RUNNING}, "run"),
+    ],
+)
+def test_runs_that_wait_for_a_system_or_for_a_worker_are_listed(organization, cast, fields, label):
+    run = factories.make_run(factories.make_case(organization), **fields)
+    then = clock.now() - HOUR
+    moments = {RunState.WAITING: "waiting_since", RunState.READY: "wake_at", RunState.RUNNING: "lease_until"}
+    factories.at(run, **{moments[run.state]: then})
+
+    [thing] = found(cast, "runs")
+
+    assert thing.since == then
+    assert thing.help_label == f"Open the {label}"
+    assert thing.reason
+
+
+def test_a_run_that_waits_for_a_review_is_told_by_its_review(organization, cast):
+    run = factories.make_run(factories.make_case(organization), state=RunState.WAITING)
+    factories.at(run, waiting_since=clock.now() - HOUR)
+
+    assert found(cast, "runs") == []
+
+
+def test_a_late_review_names_who_has_it_and_opens_the_case(organization, cast):
+    case = factories.make_case(organization, party_name="The Tin Robin")
+    factories.make_review(case, assignee=cast.ben, due_at=clock.now() - HOUR)
+
+    [thing] = found(cast, "reviews")
+
+    assert (thing.title, thing.owner, thing.reason) == (
+        "The Tin Robin", cast.ben, "Ben Marsh has it and it is late.",
+    )  # fmt: skip
+    assert thing.help_url == reverse("approvals:case", args=[case.pk])
+    assert found(cast, "reviews", "ben")[0].reason == "It waits for you and is late."
+
+
+@pytest.mark.parametrize(("who", "label"), [("maya", "Give it to somebody"), ("ada", "Open the case")])
+def test_a_review_on_which_nobody_may_vote_goes_to_whoever_can_reassign_it(organization, cast, who, label):
+    factories.make_review(factories.make_case(organization), blocked_reason="Nobody in Refunds may vote on this case.")
+
+    [thing] = found(cast, "reviews", who)
+
+    assert thing.reason == "Nobody in Refunds may vote on this case."
+    assert thing.help_label == label
+
+
+def test_a_review_in_time_is_not_listed(organization, cast):
+    factories.make_review(factories.make_case(organization), assignee=cast.ada)
+
+    assert found(cast, "reviews") == []
+
+
+def test_a_fast_track_case_whose_notice_did_not_arrive_is_listed(organization, cast):
+    waits = factories.make_review(factories.make_case(organization, amount="75.00"), tier=Tier.FAST_TRACK)
+    factories.at(waits, opened_at=clock.now() - HOUR)
+    started = factories.make_review(
+        factories.make_case(organization, amount="76.00"),
+        tier=Tier.FAST_TRACK,
+        objection_ends_at=clock.now() + HOUR,
+    )
+    factories.at(started, opened_at=clock.now() - HOUR)
+
+    [thing] = found(cast, "windows")
+
+    assert thing.detail == f"CASE-{waits.case_id}, £75.00"
+    assert thing.reason == "The notice has not arrived, so its clock has not started."
+
+
+@pytest.mark.parametrize(("who", "label"), [("maya", "Take it on"), ("ada", "Open the failure")])
+def test_a_failure_without_owner_asks_whoever_may_mend_it(organization, cast, who, label):
+    failure = factories.make_failure(organization, items=2, message="Ledger refuses.")
+    factories.make_failure(organization, owner=cast.maya, state="acknowledged")
+
+    [thing] = found(cast, "failures", who)
+
+    assert (thing.title, thing.reason) == ("Ledger refuses.", "2 runs stopped, and nobody has taken it on.")
+    assert (thing.help_label, thing.help_url) == (label, reverse("workflows:failure", args=[failure.pk]))
+
+
+def test_events_that_nobody_could_read_or_has_looked_at_are_listed(organization, cast):
+    odd = factories.make_event(organization, b"not JSON", state=EventState.QUARANTINED)
+    left = factories.at(factories.make_event(organization), received_at=clock.now() - HOUR)
+    old = factories.make_event(organization, b"old", state=EventState.QUARANTINED)
+    factories.at(old, received_at=clock.now() - timedelta(days=8))
+
+    things = {thing.title: thing for thing in found(cast, "events")}
+
+    assert set(things) == {f"Event {odd.pk}", f"Event {left.pk}"}
+    assert things[f"Event {odd.pk}"].reason == "The body is not JSON."
+    assert things[f"Event {left.pk}"].reason == "No worker has looked at it."
+
+
+def test_a_payment_that_could_not_be_read_again_is_listed(organization, cast):
+    case = factories.make_case(organization)
+    payment = factories.make_payment(case, reread_at=clock.now() + timedelta(seconds=20))
+    factories.make_call(payment.connection, outcome="infrastructure")
+
+    [thing] = found(cast, "payments")
+
+    assert thing.title == payment.reference
+    factories.make_call(payment.connection)
+    assert found(cast, "payments") == []
+
+
+def test_usual_is_the_middle_of_what_finished_lately_once_there_is_enough(organization, cast):
+    def verified(seconds):
+        run = factories.make_run(factories.make_case(organization, state=CaseState.DONE), state="succeeded")
+        action = factories.make_action(run, state=ActionState.VERIFIED)
+        factories.at(action, created_at=action.verified_at - timedelta(seconds=seconds))
+
+    under_way(organization, ActionState.UNKNOWN)
+    for seconds in range(1, 20):
+        verified(seconds)
+    member = cast.maya.memberships.get()
+
+    [few] = stalls.groups(member, clock.now())
+    verified(20)
+    [enough] = stalls.groups(member, clock.now())
+
+    assert (few.known, few.usual) == (False, timedelta(minutes=1))
+    assert (enough.known, enough.usual) == (True, timedelta(seconds=10.5))
+
+
+def fill(organization, cast, count):
+    """So many stalled things of every kind."""
+    for _ in range(count):
+        under_way(organization, ActionState.UNKNOWN)
+        run = factories.make_run(factories.make_case(organization), state="waiting", waits_for="retry")
+        factories.at(run, waiting_since=clock.now() - HOUR)
+        factories.make_review(factories.make_case(organization), assignee=cast.ada, due_at=clock.now() - HOUR)
+        window = factories.make_review(factories.make_case(organization), tier=Tier.FAST_TRACK)
+        factories.at(window, opened_at=clock.now() - HOUR)
+        factories.at(factories.make_failure(organization), first_at=clock.now() - HOUR)
+        event = factories.make_event(organization, state=EventState.QUARANTINED)
+        factories.at(event, received_at=clock.now() - HOUR)
+
+
+def test_the_page_groups_by_kind_and_shows_age_against_usual(organization, cast, sign_in):
+    action = under_way(organization, ActionState.UNKNOWN, age=timedelta(hours=1, minutes=52))
+    factories.make_failure(organization, message="Ledger refuses.")
+
+    response = sign_in(cast.maya).get(STALLED)
+
+    text = text_of(response)
+    assert "2 things are stuck or late." in text
+    assert "Money under way 1, should take 1 min at most" in text
+    assert f"CASE-{action.case_id}, £141.48 No answer came. It was asked 1 time, and is asked again." in text
+    assert 'aria-label="waits 1 h 52, normal 1 min"' in response.content.decode()
+
+
+def test_kind_and_owner_are_chosen_in_the_address(organization, cast, sign_in):
+    fill(organization, cast, 1)
+    client = sign_in(cast.maya)
+
+    def kinds(query):
+        return [group.kind.key for group in client.get(f"{STALLED}?{query}").context["groups"]]
+
+    assert kinds("") == ["money", "runs", "reviews", "windows", "failures", "events"]
+    assert kinds("kind=reviews") == ["reviews"]
+    assert kinds("owner=desk") == ["money", "runs"]
+    assert kinds("owner=nobody") == ["windows", "failures", "events"]
+    assert kinds(f"owner={cast.ada.pk}") == ["reviews"]
+    assert kinds(f"owner={cast.ada.pk}&kind=money") == ["reviews"]
+    assert kinds("kind=nonsense&owner=nonsense") == kinds("")
+
+
+def test_nothing_stuck_is_said_in_words(organization, cast, sign_in):
+    text = text_of(sign_in(cast.ada).get(STALLED))
+
+    assert "Nothing waits longer than it should." in text
+    assert "Nothing is stuck" in text
+
+
+def test_another_organization_is_not_seen(organization, cast, sign_in):
+    other, strangers = factories.make_desk("elsewhere", suffix="-elsewhere")
+    fill(other, strangers, 1)
+
+    assert sign_in(cast.maya).get(STALLED).context["groups"] == []
+
+
+def test_a_poll_gets_the_fragment_and_then_nothing_new(organization, cast, sign_in):
+    fill(organization, cast, 1)
+    client = sign_in(cast.maya)
+
+    first = client.get(STALLED, headers=HTMX)
+    again = client.get(STALLED, headers={**HTMX, "If-None-Match": first.headers["ETag"]})
+
+    assert "<html" not in first.content.decode() and "csrfmiddlewaretoken" not in first.content.decode()
+    assert again.status_code == 304
+
+
+def test_the_number_of_statements_does_not_grow_with_rows(organization, cast, sign_in):
+    client = sign_in(cast.maya)
+    fill(organization, cast, 1)
+    few = cost(client, STALLED)
+    fill(organization, cast, 9)
+
+    assert cost(client, STALLED) == few <= MOST_STATEMENTS
