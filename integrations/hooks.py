@@ -81,8 +81,18 @@ class _Message(NamedTuple):
 def receive(request: HttpRequest, organization: str, endpoint: str) -> HttpResponse:
     """Take in a webhook. Public, because senders cannot sign in: the signature says who they are."""
     source = f"{organization}/{endpoint}"
+    # Asking the server before each request whether it is there costs as much as the insert. The insert finds out too.
+    connection.health_check_done = True  # type: ignore[attr-defined]
     try:
-        taken = _take(request, source, organization, endpoint)
+        body = _checked_body(cast(WSGIRequest, request))
+        try:
+            taken = _take(request, body, organization, endpoint)
+        except Error:
+            if not _connection_is_lost():
+                raise
+            # A server that was restarted: what was stored before the connection broke is found again by its key.
+            connection.close()
+            taken = _take(request, body, organization, endpoint)
     except Refused as refusal:
         log.info("webhook_refused", source=source, status=refusal.status, reason=refusal.reason)
         return _answer(refusal.status, {"error": refusal.reason}, refusal.headers)
@@ -99,16 +109,26 @@ def receive(request: HttpRequest, organization: str, endpoint: str) -> HttpRespo
     return _answer(202, {"received": taken.event_id})
 
 
+def _connection_is_lost() -> bool:
+    return not connection.in_atomic_block and (connection.connection is None or connection.connection.closed)
+
+
 def _answer(status: int, document: dict[str, Any], headers: Mapping[str, str] | None = None) -> HttpResponse:
     return JsonResponse(document, status=status, headers={**_HEADERS, **(headers or {})})
 
 
-def _take(request: HttpRequest, source: str, organization: str, slug: str) -> Taken:
-    """Check from cheap to dear, then store. Raises Refused."""
+def _checked_body(request: WSGIRequest) -> bytes:
+    """The body of a request that may be taken in as far as its head tells. Raises Refused."""
     if request.method != "POST":
         raise Refused(405, "Webhooks are posted.", {"Allow": "POST"})
-    body = _read_body(cast(WSGIRequest, request))
+    body = _read_body(request)
     _check_content_type(request)
+    return body
+
+
+def _take(request: HttpRequest, body: bytes, organization: str, slug: str) -> Taken:
+    """Check who sent it, then store. Raises Refused."""
+    source = f"{organization}/{slug}"
     digest = hashlib.sha256(body).hexdigest()
     kept = _kept.get((organization, slug))
     if kept is not None:
