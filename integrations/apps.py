@@ -14,12 +14,13 @@ class IntegrationsConfig(AppConfig):
         )
         from integrations.connectors import stripe
         from integrations.definitions import connections_exist
-        from integrations.steps.act import Act
+        from integrations.steps.act import Act, stands
         from integrations.steps.gather import Gather
         from workflows import registry
 
         registry.add_step_kind(Gather())
         registry.add_step_kind(Act())
+        registry.add_standing_effect(stands)
         registry.add_definition_check(connections_exist)
         readers.register()
         stripe.register()

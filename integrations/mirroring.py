@@ -158,7 +158,8 @@ def _apply(payment: Payment, seen: PaymentSeen, receipts: list[Receipt]) -> None
         for receipt in receipts:
             take_refund(held, receipt)
         keys = [receipt.key for receipt in receipts if receipt.key]
-        Action.objects.filter(key__in=keys, state__in=[ActionState.UNKNOWN, ActionState.SUCCEEDED]).update(due_at=Now())
+        open_still = [ActionState.UNKNOWN, ActionState.SUCCEEDED, ActionState.MISMATCHED]
+        Action.objects.filter(key__in=keys, state__in=open_still).update(due_at=Now())
     failed = [receipt.reference for receipt in receipts if receipt.status == Refund.Status.FAILED]
     for action in Action.objects.filter(state=ActionState.VERIFIED, external_reference__in=failed, payment=payment):
         _fail_late(action)
@@ -168,7 +169,8 @@ def _apply(payment: Payment, seen: PaymentSeen, receipts: list[Receipt]) -> None
 def _fail_late(action: Action) -> None:
     """The gateway took back a refund that had been verified: the case comes back to people as a failure."""
     case = cases.locked(action.case_id)
-    if case.state != CaseState.DONE:
+    # Before the case is done its own step finds out; and what was paid anew since does not fail with the old refund.
+    if case.state != CaseState.DONE or Action.objects.filter(case=case, pk__gt=action.pk).exists():
         return
     failed = StepFailed(
         FailureKind.DATA,

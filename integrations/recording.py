@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.db import transaction
+from django.db.models.functions import Now
 
 from auditlog.services import Actor, record
 from integrations import mirroring
@@ -98,9 +99,14 @@ def _verify(action: Action, payment: Payment, seen: Receipt) -> None:
         )
         return
     differs = _differences(action, payment, seen)
+    if differs and action.state == ActionState.MISMATCHED:
+        action.due_at, action.message = None, differs[:300]
+        return
     if differs:
         _move(action, ActionState.MISMATCHED, due_at=None, message=differs[:300])
         _tell(action, "mismatched", differs, refund=seen.reference)
+        # One answer may be wrong; what the payment shows is looked at once more.
+        Payment.objects.filter(pk=payment.pk).update(reread_at=Now(), told_refunded_minor=None)
         return
     _move(
         action,
@@ -129,7 +135,7 @@ def _differences(action: Action, payment: Payment, seen: Receipt) -> str:
 
 def _troubled(action: Action, trouble: CallFailed) -> None:
     doubt = trouble.effect_possible or action.sent_before
-    if action.state == ActionState.SUCCEEDED:
+    if action.state in (ActionState.SUCCEEDED, ActionState.MISMATCHED):
         action.message, action.due_at = trouble.message[:300], clock.now() + pause_before(action.attempts)
         return
     if trouble.kind == FailureKind.DATA and not trouble.effect_possible:

@@ -71,6 +71,7 @@ def claim(limit: int) -> list[Action]:
                     ActionState.SENDING,
                     ActionState.UNKNOWN,
                     ActionState.SUCCEEDED,
+                    ActionState.MISMATCHED,
                 ],
                 connection__enabled=True,
                 connection__acting_enabled=True,
@@ -89,7 +90,7 @@ def claim(limit: int) -> list[Action]:
                 action.take_over(ActionState.UNKNOWN, message="The worker went away before the answer was recorded.")
             changes = {"due_at": now + LEASE, "lease_until": now + LEASE, "epoch": action.epoch + 1}
             state = action.state
-            if state != ActionState.SUCCEEDED:
+            if state not in (ActionState.SUCCEEDED, ActionState.MISMATCHED):
                 action.check_move(ActionState.SENDING)
                 state = ActionState.SENDING
                 changes |= {"attempts": action.attempts + 1}

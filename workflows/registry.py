@@ -77,6 +77,7 @@ demand_sources: list[DemandSource] = []
 grant_checks: list[Callable[["Authorization"], str]] = []
 definition_checks: list[Callable[["WorkflowVersion"], list[str]]] = []
 withdrawals: list[Callable[["Case", str], None]] = []
+standing_effects: list[Callable[[int], bool]] = []
 
 
 def _once(register: dict[str, Any], name: str, entry: Any) -> None:
@@ -116,6 +117,12 @@ def add_grant_check(check: Callable[["Authorization"], str]) -> None:
     """Have `check` asked, in the transaction that acts, why an authorization no longer holds; "" when it does."""
     if check not in grant_checks:
         grant_checks.append(check)
+
+
+def add_standing_effect(check: Callable[[int], bool]) -> None:
+    """Have `check` asked, by case id, whether something was done outside that still stands."""
+    if check not in standing_effects:
+        standing_effects.append(check)
 
 
 def add_definition_check(check: Callable[["WorkflowVersion"], list[str]]) -> None:

@@ -45,8 +45,8 @@ class Act:
     def perform(self, context: RunContext) -> Outcome:
         """Plan the action, or answer by its state. Raises StepFailed when it was refused or must not be sent."""
         grant = _newest_grant(context)
-        action = Action.objects.filter(authorization_id=grant.pk).first() if grant is not None and grant.pk else None
-        action = action or _standing_action(context.case)
+        action = _sent(authorization=grant.pk).first() if grant is not None and grant.pk else None
+        action = action or _standing_action(context.case.pk)
         if action is not None:
             return _by_state(context.case, action)
         return self._plan(context, grant)
@@ -128,35 +128,52 @@ def _refusal(context: RunContext, grant: Authorization | None) -> str:
     return next((text for check in registry.grant_checks for text in [check(grant)] if text), "")
 
 
-def _standing_action(case: Case) -> Action | None:
-    """What was sent for the case before, unless it certainly gave no money: beside it, nothing else is ever sent."""
-    came_back = Refund.objects.filter(
+def stands(case_id: int) -> bool:
+    """Whether money of the case went back, or may have gone."""
+    return _standing_action(case_id) is not None
+
+
+def _sent(**conditions: object) -> Any:
+    """Actions with their payments, and `came_back` where the gateway's refund failed in the end."""
+    failed = Refund.objects.filter(
         payment=OuterRef("payment"), reference=OuterRef("external_reference"), status=Refund.Status.FAILED
     )
-    sent = Action.objects.filter(case=case).exclude(state=ActionState.FAILED)
-    return sent.filter(~Exists(came_back)).order_by("-pk").first()
+    return Action.objects.filter(**conditions).annotate(came_back=Exists(failed)).select_related("payment")
 
 
-def _by_state(case: Case, action: Action) -> Outcome:
+def _standing_action(case_id: int) -> Action | None:
+    """What was sent for the case before, unless it certainly gave no money: beside it, nothing else is ever sent."""
+    sent = _sent(case=case_id).exclude(state=ActionState.FAILED).filter(came_back=False)
+    action: Action | None = sent.order_by("-pk").first()
+    return action
+
+
+def _by_state(case: Case, action: Any) -> Outcome:
+    gone = action.amount
     match action.state:
-        case ActionState.VERIFIED if (action.amount, action.payment.reference) == (case.amount, case.target):
-            return Done(f"{action.amount} refunded, verified at the gateway.")
-        case ActionState.VERIFIED | ActionState.MISMATCHED:
-            return _as_it_stands(case, action)
         case ActionState.FAILED:
-            raise StepFailed(
-                FailureKind.DATA, action.message or "The gateway refused it.", connection=action.connection.slug
-            )
-    return Wait(WaitsFor.ACTION, f"Refund of {action.amount}: {action.message or 'being sent'}")
+            raise _failed(action, action.message or "The gateway refused it.")
+        case ActionState.VERIFIED | ActionState.MISMATCHED if action.came_back:
+            # The news came between the verification and this turn.
+            raise _failed(action, "The gateway accepted the refund and then failed it.")
+        case ActionState.MISMATCHED:
+            gone = _seen(action)
+        case ActionState.VERIFIED:
+            pass
+        case _:
+            return Wait(WaitsFor.ACTION, f"Refund of {action.amount}: {action.message or 'being sent'}")
+    if (gone, action.payment.reference) != (case.amount, case.target):
+        # People settle the difference, or correct the case to what happened.
+        words = action.message if action.state == ActionState.MISMATCHED else f"{gone} went back for this case before."
+        raise _failed(action, f"{words} Nothing more is sent for it: settle the rest by hand.")
+    return Done(f"{gone} refunded, verified at the gateway.")
 
 
-def _as_it_stands(case: Case, action: Action) -> Outcome:
-    """Money went back that is not what the case asks for: people settle the difference, or correct the case to it."""
-    refund = Refund.objects.filter(payment=action.payment, reference=action.external_reference).first()
-    if refund is not None and refund.status != Refund.Status.FAILED:
-        gone = Money(refund.amount_minor, refund.currency)
-        if gone == case.amount and action.payment.reference == case.target:
-            return Done(f"{gone} refunded, as the gateway shows it.")
-        words = f"{action.message or f'{gone} went back.'} Nothing more is sent for this case: settle the rest by hand."
-        raise StepFailed(FailureKind.DATA, words, connection=action.connection.slug)
-    raise StepFailed(FailureKind.DATA, action.message or "The refund did not stand.", connection=action.connection.slug)
+def _seen(action: Action) -> Money | None:
+    """What really went back, as the gateway showed it."""
+    refund = Refund.objects.filter(payment=action.payment_id, reference=action.external_reference).first()
+    return Money(refund.amount_minor, refund.currency) if refund else None
+
+
+def _failed(action: Action, words: str) -> StepFailed:
+    return StepFailed(FailureKind.DATA, words, connection=action.connection.slug)

@@ -85,7 +85,9 @@ def retry(run_id: int, *, by: User, reason: str) -> Run:
     if run.state != RunState.FAILED or case.state != CaseState.FAILED:
         raise NotRepairable
     step = definition_of(run.version_id).steps[run.position]
-    if registry.step_kinds[step.kind].starts_over:
+    # What was done outside is not decided anew: the step itself says what follows from it.
+    stands = any(check(run.case_id) for check in registry.standing_effects)
+    if registry.step_kinds[step.kind].starts_over and not stands:
         start_over(run, case, by=by, reason=reason)
     else:
         _go_on(run, case, by=by, reason=reason, position=run.position)
