@@ -51,12 +51,18 @@ def cases_of(desk: WholeDesk) -> list[CaseSeen]:
     return [CaseSeen(*row) for row in desk.rows(_CASES)]
 
 
+def story_of(desk: WholeDesk, case_id: int) -> str:
+    """What the log tells of a case, for the complaint about it."""
+    entries = desk.rows("SELECT at, verb, reason, after FROM auditlog_entry WHERE case_id = %s ORDER BY id", case_id)
+    return "\n".join(f"  {at:%H:%M:%S} {verb}: {reason} {after or ''}" for at, verb, reason, after in entries)
+
+
 def assert_every_case_came_to_rest(desk: WholeDesk, *, requests: int) -> Counter[str]:
     """One case a request, and each of them done, rejected, waiting for a named person or failed with a reason."""
     cases = cases_of(desk)
     ends = Counter(case.end for case in cases)
     astray = [case for case in cases if case.end == "astray"]
-    assert not astray, f"{len(astray)} cases went astray: {astray[:5]}"
+    assert not astray, f"{len(astray)} cases went astray: {astray[:5]}\n{story_of(desk, astray[0].pk)}"
     assert len(cases) == requests, f"{requests} requests made {len(cases)} cases"
     shop_events = desk.number("SELECT count(*) FROM workflows_event WHERE source LIKE '%%/shop'")
     assert shop_events == requests, f"{requests} requests were stored as {shop_events} events"
@@ -77,7 +83,7 @@ def assert_effects_fit(desk: WholeDesk) -> int:
         amounts = by_case[f"CASE-{case.pk}"]
         right = {"done": amounts == [case.amount_minor], "failed": len(amounts) < 2}.get(case.state, not amounts)
         if not right:
-            wrong.append(f"{case} has the effects {amounts}")
+            wrong.append(f"{case} has the effects {amounts}\n{story_of(desk, case.pk)}")
     keys = Counter(effect["idempotency_key"] for effect in ours)
     wrong += [f"the key {key} had {many} effects" for key, many in keys.items() if many > 1]
     assert not wrong, "\n".join(wrong[:10])
