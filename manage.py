@@ -14,9 +14,7 @@ def main() -> None:
         from django.core.exceptions import ImproperlyConfigured
         from django.core.management import execute_from_command_line
     except ImportError:
-        sys.exit(
-            "Django is not installed for this Python: `make run` installs all it takes and starts the desk."
-        )
+        sys.exit("Django is not installed for this Python: `make run` installs all it takes and starts the desk.")
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as odd_value:
