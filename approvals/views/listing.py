@@ -65,6 +65,11 @@ class Listing:
         """The reviews of this page, each with the address that opens it here."""
         return [{"review": review, "url": self.url(case=review.case_id)} for review in self.rows]
 
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong with what was typed into the filters."""
+        return [str(error) for errors in self.narrowing.form.errors.values() for error in errors]
+
     @cached_property
     def counts(self) -> dict[str, int]:
         """How many reviews each view has, with the filters, up to the cap."""

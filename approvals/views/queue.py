@@ -10,7 +10,7 @@ from approvals.states import ReviewState
 from approvals.views.evidence import open_file
 from approvals.views.listing import Listing, numbers_in
 from approvals.views.panel import outcome_of
-from approvals.views.showing import answer, case_context, empty_context
+from approvals.views.showing import answer, case_context, empty_context, steps_context
 from opsdesk.lib.htmx import render_page, wants_fragment
 from opsdesk.lib.requests import OpsRequest
 
@@ -22,6 +22,8 @@ def index(request: OpsRequest) -> HttpResponse:
     listing = Listing(request.membership, request.GET)
     if wants_fragment(request) and request.htmx.target == "queue":
         return answer(request, "approvals/_list.html", empty_context(request, listing))
+    if wants_fragment(request) and request.htmx.target == "queue-rows":
+        return answer(request, "approvals/_narrowed.html", _narrowed(request, listing))
     named = numbers_in(request.GET.get("case", ""))
     if named:
         context = case_context(request, open_file(request.membership, named[0]), listing=listing)
@@ -32,6 +34,14 @@ def index(request: OpsRequest) -> HttpResponse:
     if fragment:
         template = "approvals/_opened.html" if request.htmx.target == "opened" else "approvals/_desk.html"
     return answer(request, template, context)
+
+
+def _narrowed(request: OpsRequest, listing: Listing) -> dict[str, object]:
+    """The list after its filters changed, and where the opened case stands in it."""
+    named = numbers_in(request.GET.get("case", ""))
+    reviews = Review.objects.visible_to(request.membership).filter(case_id__in=named[:1])
+    review = reviews.order_by("-pk").first() if named else None
+    return {"listing": listing, "review": review, **steps_context(listing, review)}
 
 
 def _left(review: Review) -> dict[str, object]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.db.models.functions import Now
-from django.http import HttpResponse
+from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.cache import patch_vary_headers
@@ -22,15 +22,18 @@ from opsdesk.lib.requests import OpsRequest
 
 
 def listing_of(request: OpsRequest) -> Listing | None:
-    """The queue an action came from, as its address says; None when it came from a case page."""
-    return Listing(request.membership, request.GET) if request.GET.get("from") == FROM_QUEUE else None
+    """The queue an action came from, as its form or its address says; None when it came from a case page."""
+    params = request.GET
+    if request.method == "POST" and "listing" in request.POST:
+        # The list may have been narrowed since the case beside it was opened.
+        params = QueryDict(request.POST["listing"].removeprefix("?"))
+    return Listing(request.membership, params) if params.get("from") == FROM_QUEUE else None
 
 
 def case_context(
     request: OpsRequest, file: CaseFile, *, listing: Listing | None = None, said: str = "", **typed: Any
 ) -> dict[str, Any]:
     """What evidence and actions need. `typed`: forms that were refused, and the refusal."""
-    before_url, after_url = listing.neighbours(file.review) if listing else ("", "")
     codes = ReasonCode.objects.filter(organization_id=request.membership.organization_id, enabled=True)
     codes = codes.order_by("verdict", "position")
     undoable = _undoable(request)
@@ -40,10 +43,7 @@ def case_context(
         "review": file.review,
         "panel": Panel(file, request.membership, list(codes), **typed),
         "listing": listing,
-        "place": listing.place_of(file.review) if listing and not listing.after else None,
-        "place_of": in_words(listing.counts[listing.view], CAP) if listing else "",
-        "before_url": before_url,
-        "after_url": after_url,
+        **steps_context(listing, file.review),
         "self_url": listing.url(case=file.case.pk) if listing else reverse("approvals:case", args=[file.case.pk]),
         "here": listing.origin if listing else "",
         "chosen": True,
@@ -51,6 +51,19 @@ def case_context(
         "undo_since": _decided_at(undoable),
         "undo_words": outcome_of(undoable).split(" by ")[0] if undoable else "",
         "said": said,
+    }
+
+
+def steps_context(listing: Listing | None, review: Review | None) -> dict[str, Any]:
+    """Where a review stands in the list, and the way to those beside it."""
+    if listing is None:
+        return {}
+    before_url, after_url = listing.neighbours(review)
+    return {
+        "place": None if listing.after else listing.place_of(review),
+        "place_of": in_words(listing.counts[listing.view], CAP),
+        "before_url": before_url,
+        "after_url": after_url,
     }
 
 

@@ -41,8 +41,11 @@ def desk(transactional_db: None) -> tuple[Any, Cast]:
     factories.at(action, created_at=clock.now() - HOUR, first_sent_at=clock.now() - HOUR)
     factories.make_call(action.connection, action=action, outcome="transient", message="No answer came.")
     factories.make_step_run(action.run, "refund", "act", "waiting", note="Refund is being sent.")
-    factories.make_failure(organization, items=7, message="Ledger refuses the note.")
-    factories.make_event(organization, b"\x00 not JSON", state=EventState.QUARANTINED)
+    factories.at(
+        factories.make_failure(organization, items=7, message="Ledger refuses the note."), first_at=clock.now() - HOUR
+    )
+    odd = factories.make_event(organization, b"\x00 not JSON", state=EventState.QUARANTINED)
+    factories.at(odd, received_at=clock.now() - HOUR)
     done = factories.make_case(organization, state=CaseState.DONE)
     factories.make_action(factories.make_run(done, state=RunState.SUCCEEDED), state=ActionState.VERIFIED)
     factories.make_event(organization, state=EventState.PROCESSED, case=done)
