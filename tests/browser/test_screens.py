@@ -149,16 +149,20 @@ def test_a_poll_that_brings_nothing_moves_nothing(cast, enter):
     page = enter(cast.ines, "/stalled/")
     page.clock.install()
     page.reload()
-    polled = lambda response: response.request.headers.get("hx-request") == "true"  # noqa: E731
-    with page.expect_response(polled):
-        page.clock.fast_forward(31_000)
-    page.clock.run_for(1_000)  # what follows the swap
-    page.evaluate("document.getElementById('stalled-board').dataset.same = 'yes'")
 
-    with page.expect_response(polled) as answer:
-        page.clock.fast_forward(31_000)
+    def poll() -> int:
+        page.evaluate("document.getElementById('stalled-board').dataset.same = 'yes'")
+        with page.expect_response(lambda response: response.request.headers.get("hx-request") == "true") as answer:
+            page.clock.fast_forward(31_000)
+        page.clock.run_for(1_000)  # what follows the swap
+        return answer.value.status
 
-    assert answer.value.status == 304
+    # The first brings the tag of what is shown; between two more the minute may change, not between all.
+    statuses = [poll(), poll()]
+    if statuses[-1] == 200:
+        statuses.append(poll())
+
+    assert statuses[-1] == 304
     assert page.evaluate("document.getElementById('stalled-board').dataset.same") == "yes"
 
 
