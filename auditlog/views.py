@@ -70,6 +70,8 @@ def _told(side: Mapping[str, Any], name: str) -> str | None:
             return "yes" if value else "no"
         case int() if name == "amount" and side.get("currency") in EXPONENTS:
             return str(Money(value, side["currency"]))
+        case int() if name == "amount":
+            return f"{value} minor units"
         case str() | int() | float():
             return str(value) if value != "" else "empty"
     return json.dumps(value, ensure_ascii=False)

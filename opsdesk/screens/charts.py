@@ -57,7 +57,7 @@ def stacked(
     names: dict[int, str],
     now: float,
     told: str,
-    width: int = 420,
+    width: int = 500,
     height: int = 118,
 ) -> Chart:
     """Two-part columns, the first part below; `names` labels some columns, `now` counts in columns."""

@@ -195,7 +195,7 @@ def test_an_entry_shows_who_when_why_and_before_and_after(cast, sign_in, tell):
         ({"paused_reason": ""}, {"paused_reason": "x"}, [("Paused reason", "empty", "x")]),
         ({}, {"not_known": ["order.age"]}, [("Not known", None, '["order.age"]')]),
         ({"state": None}, {"state": "open"}, [("State", None, "open")]),
-        ({}, {"amount": 5, "currency": "???"}, [("Amount", None, "5"), ("Currency", None, "???")]),
+        ({}, {"amount": 5, "currency": "???"}, [("Amount", None, "5 minor units"), ("Currency", None, "???")]),
     ],
 )
 def test_values_are_told_in_words(before, after, told):
