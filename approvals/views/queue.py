@@ -56,11 +56,17 @@ def news(request: OpsRequest) -> HttpResponse:
     """What changed in the list since it was shown: new cases are offered, decided ones are marked where they stand."""
     listing = Listing(request.membership, request.GET)
     shown = numbers_in(request.GET.get("shown", ""))
-    now = {review.pk for review in listing.rows}
+    now = [review.pk for review in listing.rows]
     gone = Review.objects.visible_to(request.membership).filter(pk__in=[pk for pk in shown if pk not in now])
+    # One's own decisions took their rows away already.
+    gone = gone.exclude(decided_by=request.user)
+    if "full" in request.GET:
+        # The list went on below the page: what moves up from there is not new.
+        last = max((place for place, pk in enumerate(now) if pk in shown), default=-1)
+        now = now[: last + 1]
     context = {
         "listing": listing,
-        "new": len(now - set(shown)),
+        "new": len(set(now) - set(shown)),
         "gone": [_left(review) for review in gone.select_related("case", "decided_by")],
     }
     return render_page(request, "approvals/_list_news.html", "approvals/_list_news.html", context)

@@ -90,7 +90,7 @@ def show_next(request: OpsRequest, listing: Listing, done: Review, said: str) ->
         return show_desk(request, listing, following.case_id if following else None, said=said)
     file = open_file(request.membership, following.case_id)
     context = case_context(request, file, listing=listing, said=said) | {
-        "done": done,
+        "done": done if str(done.pk) in displayed else None,
         "done_url": listing.url(case=done.case_id),
         "shown": ".".join(pk for pk in displayed if pk != str(done.pk) or done.state == ReviewState.OPEN),
     }

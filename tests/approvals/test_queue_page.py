@@ -214,6 +214,28 @@ def test_new_cases_are_offered_and_never_inserted(ada, organization):
     assert f"queue-row-{new.pk}" not in news
 
 
+def test_what_moves_up_from_the_next_page_is_not_new(ada, organization):
+    shown, below = make_review(make_case(organization)), make_review(make_case(organization))
+    poll = reverse("approvals:queue_news")
+
+    full = text_of(ada.get(poll, {"shown": shown.pk, "full": 1}, **htmx("queue-news")))
+    sooner = late(organization)
+    between = text_of(ada.get(poll, {"shown": shown.pk, "full": 1}, **htmx("queue-news")))
+
+    assert below.due_at > shown.due_at > sooner.due_at
+    assert "offer" not in full
+    assert "Show 1 new case" in between
+
+
+def test_one_s_own_decisions_are_not_marked_again(ada, cast, organization):
+    closed = {"state": ReviewState.APPROVED, "decided_by": cast.ada, "closed_at": clock.now()}
+    review = make_review(make_case(organization), **closed)
+
+    news = text_of(ada.get(reverse("approvals:queue_news"), {"shown": review.pk}, **htmx("queue-news")))
+
+    assert f"queue-row-{review.pk}" not in news
+
+
 def test_a_case_decided_by_somebody_else_is_marked_where_it_stands(ada, cast, organization):
     review = make_review(
         make_case(organization), state=ReviewState.APPROVED, decided_by=cast.ben, closed_at=clock.now()
