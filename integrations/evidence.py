@@ -5,20 +5,21 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import F, Q, Sum
+from django.db.models import Q, Sum
 
 from integrations.errors import CallFailed
 from integrations.facts import Evidence
 from integrations.gateways import PaymentSeen, Receipt, gateway_of
+from integrations.lines import lines_of
 from integrations.models import Call, Connection, Customer, Order, OrderLine, Payment, Refund
 from opsdesk.lib import clock
 from workflows.errors import StepFailed
 from workflows.models import Case
 from workflows.states import CASE_FINAL, CaseState, FailureKind
 
-# Calls of one batch go out side by side, so that one slow answer does not hold up the others.
-CALLS_AT_ONCE = 8
 _HISTORY = timedelta(days=90)
+# After a call that took so long, a second one could outlast the run's lease.
+_SLOW = timedelta(seconds=20)
 
 Answer = tuple[PaymentSeen | None, list[Receipt], str] | StepFailed
 
@@ -56,7 +57,7 @@ def _add_mirrors(found: Mapping[int, Evidence]) -> None:
 
 
 def _add_history(found: Mapping[int, Evidence], organization_ids: set[int], parties: set[str]) -> None:
-    skus = {sku for evidence in found.values() for sku in _skus(evidence.case)}
+    skus = {sku for evidence in found.values() for sku in lines_of(evidence.case.data).units}
     bought = (
         OrderLine.objects.filter(
             order__organization_id__in=organization_ids,
@@ -87,24 +88,17 @@ def _add_history(found: Mapping[int, Evidence], organization_ids: set[int], part
         evidence.refunds = refunds.get(place, [])
 
 
-def _skus(case: Case) -> list[str]:
-    lines = case.data.get("lines")
-    return (
-        [str(line.get("sku", ""))[:40] for line in lines if isinstance(line, Mapping)]
-        if isinstance(lines, list)
-        else []
-    )
-
-
 def _add_repeats(found: Mapping[int, Evidence]) -> None:
-    """Other open cases about the same payment, and units this customer has asked back in earlier cases."""
+    """Other open cases about the same payment, and units this customer has asked back in other cases."""
     parties = {evidence.case.party for evidence in found.values() if evidence.case.party}
     targets = {evidence.case.target for evidence in found.values() if evidence.case.target}
     others = list(
-        Case.objects.filter(Q(party__in=parties) | Q(target__in=targets))
+        Case.objects.filter(
+            Q(party__in=parties) | Q(target__in=targets),
+            organization_id__in={evidence.case.organization_id for evidence in found.values()},
+        )
         .exclude(state__in=[CaseState.REJECTED, CaseState.CANCELED])
-        .annotate(at=F("requested_at"))
-        .only("organization_id", "party", "target", "state", "data", "requested_at")
+        .only("organization_id", "party", "target", "state", "data", "requested_at", "opened_at")
     )
     for evidence in found.values():
         case = evidence.case
@@ -113,11 +107,17 @@ def _add_repeats(found: Mapping[int, Evidence]) -> None:
                 continue
             if case.target and other.target == case.target and other.state not in CASE_FINAL:
                 evidence.repeats += 1
-            earlier = case.requested_at and other.requested_at and other.requested_at < case.requested_at
-            if case.party and other.party == case.party and earlier:
-                for line in other.data.get("lines") or []:
-                    if isinstance(line, Mapping) and isinstance(line.get("quantity"), int):
-                        evidence.returned[str(line.get("sku", ""))[:40]] += line["quantity"]
+            if case.party and other.party == case.party and _counts_against(other, case):
+                evidence.returned += lines_of(other.data).units
+
+
+def _counts_against(other: Case, case: Case) -> bool:
+    """Whether another case's units have come back before those of this one: paid for, or asked for earlier.
+
+    Requests come in any order, so of two open ones each may be the earlier to the other.
+    """
+    asked, before = (each.requested_at or each.opened_at for each in (case, other))
+    return other.state == CaseState.DONE or other.pk < case.pk or before < asked
 
 
 def ask_gateway(found: Mapping[int, Evidence], connections: Mapping[int, Connection]) -> dict[int, Answer]:
@@ -139,15 +139,20 @@ def ask_gateway(found: Mapping[int, Evidence], connections: Mapping[int, Connect
         finally:
             calls.extend(gateway.calls)
 
-    with ThreadPoolExecutor(max_workers=CALLS_AT_ONCE) as pool:
-        answers = dict(pool.map(ask, jobs))
-    Call.objects.bulk_create(calls)
-    return answers
+    try:
+        # All at once: none spends its run's lease waiting for others.
+        with ThreadPoolExecutor(max_workers=max(len(jobs), 1)) as pool:
+            return dict(pool.map(ask, jobs))
+    finally:
+        Call.objects.bulk_create(calls)
 
 
 def _payment(gateway: Any, evidence: Evidence) -> Answer:
+    started = clock.now()
     seen = gateway.payment(evidence.case.target)
     mirror = evidence.mirror
     # Money that went back past the desk has to be known before anything is reserved.
     differs = seen.refunded.minor != (mirror.refunded_minor if mirror else 0)
+    if differs and clock.now() - started > _SLOW:
+        raise CallFailed(FailureKind.TRANSIENT, "The gateway took too long to be asked further.", effect_possible=False)
     return seen, list(gateway.refunds_of(evidence.case.target)) if differs else [], ""

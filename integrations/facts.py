@@ -1,13 +1,13 @@
 """The facts of a refund request, declared for rules and computed from the payment, the orders and the customer."""
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from integrations.gateways import PaymentSeen
+from integrations.lines import lines_of
 from integrations.models import Customer, Order, Payment
 from workflows.facts import FactType, declare, known, missing
 from workflows.models import Case
@@ -27,10 +27,16 @@ declare(
         "customer.returned_more", "flag", "", "shop", "Whether more units come back than were bought.",
         "Returns more than bought",
     ),
-    FactType("customer.refunds_30d", "count", "refunds", "gateway", "Refunds in 30 days before.", "Refunds in 30 days"),
-    FactType("customer.refunds_90d", "count", "refunds", "gateway", "Refunds in 90 days before.", "Refunds in 90 days"),
     FactType(
-        "customer.refunded_90d", "money", "minor units", "gateway", "Money refunded in the 90 days before.",
+        "customer.refunds_30d", "count", "refunds", "gateway", "Refunds since 30 days before the request.",
+        "Refunds in 30 days",
+    ),
+    FactType(
+        "customer.refunds_90d", "count", "refunds", "gateway", "Refunds since 90 days before the request.",
+        "Refunds in 90 days",
+    ),
+    FactType(
+        "customer.refunded_90d", "money", "minor units", "gateway", "Money refunded since 90 days before the request.",
         "Refunded in 90 days",
     ),
     FactType(
@@ -51,8 +57,7 @@ declare(
     ),
 )  # fmt: skip
 
-# Codes of the shop that stand for something else than an article.
-_SPECIAL_CODES = frozenset({"D", "M", "S", "B", "POST", "DOT", "CRUK", "PADS", "C2", "BANK CHARGES", "AMAZONFEE"})
+_UNREAD = "The request has no lines, or one that cannot be read."
 
 
 @dataclass(slots=True)
@@ -67,7 +72,7 @@ class Evidence:
     order: Order | None = None
     customer: Customer | None = None
     bought: Counter[str] = field(default_factory=Counter)  # sku → units, before the request
-    returned: Counter[str] = field(default_factory=Counter)  # sku → units asked back in earlier cases
+    returned: Counter[str] = field(default_factory=Counter)  # sku → units asked back in other cases
     refunds: list[tuple[datetime, int, str]] = field(default_factory=list)  # moment, minor units, currency
     repeats: int = 0
 
@@ -82,25 +87,16 @@ def facts_of(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _lines(case: Case) -> list[tuple[str, int]]:
-    """Sku and units of the lines that could be read."""
-    lines = case.data.get("lines")
-    return [
-        (str(line.get("sku", ""))[:40], int(line["quantity"]))
-        for line in (lines if isinstance(lines, list) else [])
-        if isinstance(line, Mapping) and isinstance(line.get("quantity"), int)
-    ]
-
-
 def _request_facts(evidence: Evidence) -> dict[str, Any]:
-    case, at = evidence.case, evidence.at
-    codes = {sku.upper() for sku, _ in _lines(case)}
+    case, at, lines = evidence.case, evidence.at, lines_of(evidence.case.data)
     return {
         "amount": known(case.amount_minor, "request", at)
         if case.amount_minor is not None
         else missing("The request has no sound amount.", "request", at),
         "currency": known(case.currency, "request", at),
-        "request.special_code": known(bool(codes & _SPECIAL_CODES), "request", at),
+        "request.special_code": known(lines.special, "request", at)
+        if lines.whole or lines.special
+        else missing(_UNREAD, "request", at),
         "request.reason": known(case.reason, "request", at)
         if case.reason
         else missing("No reason was given.", "request", at),
@@ -168,29 +164,35 @@ def _customer_facts(evidence: Evidence) -> dict[str, Any]:
             f"customer.{name}": missing(why, "shop", at) for name in names
         }
     moment = case.requested_at or at
-    lines = [(sku, units) for sku, units in _lines(case) if sku.upper() not in _SPECIAL_CODES]
-    asked: Counter[str] = Counter()
-    for sku, units in lines:
-        asked[sku] += units
     facts = {
         "customer.known": known(True, "shop", customer.read_at),
-        "customer.bought_before": known(all(evidence.bought[sku] > 0 for sku in asked), "shop", customer.read_at),
-        "customer.returned_more": known(
-            any(units + evidence.returned[sku] > evidence.bought[sku] for sku, units in asked.items()),
-            "shop",
-            customer.read_at,
-        ),
+        **_article_facts(evidence, customer),
         "customer.age_days": known(max((moment - customer.since).days, 0), "shop", customer.read_at)
         if customer.since
         else missing("The shop does not say since when.", "shop", at),
     }
+    # What went back since counts too: requests come in any order.
     for days in (30, 90):
-        count = sum(1 for when, _, _ in evidence.refunds if moment - timedelta(days=days) <= when <= moment)
+        count = sum(1 for when, _, _ in evidence.refunds if when >= moment - timedelta(days=days))
         facts[f"customer.refunds_{days}d"] = known(count, "gateway", at)
     total = sum(
         minor
         for when, minor, currency in evidence.refunds
-        if currency == case.currency and moment - timedelta(days=90) <= when <= moment
+        if currency == case.currency and when >= moment - timedelta(days=90)
     )
     facts["customer.refunded_90d"] = known(total, "gateway", at)
     return facts
+
+
+def _article_facts(evidence: Evidence, customer: Customer) -> dict[str, Any]:
+    lines = lines_of(evidence.case.data)
+    if not lines.whole:
+        names = ("customer.bought_before", "customer.returned_more")
+        return {name: missing(_UNREAD, "request", evidence.at) for name in names}
+    bought, returned = evidence.bought, evidence.returned
+    before = all(bought[sku] > 0 for sku in lines.articles)
+    more = any(units + returned[sku] > bought[sku] for sku, units in lines.articles.items())
+    return {
+        "customer.bought_before": known(before, "shop", customer.read_at),
+        "customer.returned_more": known(more, "shop", customer.read_at),
+    }

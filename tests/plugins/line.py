@@ -51,7 +51,7 @@ class Line:
         """An order of 300 plasters ten days ago, paid at the gateway, known to the shop; its number."""
         number = order or f"{536_000 + next(_numbers)}"
         minor = _minor(amount)
-        placed_at = clock.now() - timedelta(days=10)
+        placed_at = clock.now() - timedelta(days=10, minutes=5)
         self.gateway.seed(
             [
                 {
@@ -67,7 +67,7 @@ class Line:
         Customer.objects.get_or_create(
             organization=self.organization,
             reference=customer,
-            defaults={"name": f"Customer {customer}", "since": clock.now() - timedelta(days=400)},
+            defaults={"name": f"Customer {customer}", "since": clock.now() - timedelta(days=400, minutes=5)},
         )
         row = Order.objects.create(
             organization=self.organization,
@@ -201,7 +201,7 @@ def open_review_of(case: Case) -> Review:
 def make_line(gateway: Gateway, settings: Any, slug: str = "wholesale-uk") -> Line:
     """A desk whose connection leads to the gateway process."""
     settings.OUTBOUND_EXCEPTIONS = [f"127.0.0.1:{gateway.port}"]
-    organization, cast = make_desk(slug)
+    organization, cast = make_desk(slug, suffix="" if slug == "wholesale-uk" else f"-{slug}")
     connection = Connection.objects.get(organization=organization, slug="gateway")
     connection.base_url, connection.secret = gateway.url, encrypt(gateway.api_key)
     connection.save(update_fields=["base_url", "secret"])
