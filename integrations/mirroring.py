@@ -1,7 +1,10 @@
 """Keeping the copies of payments and refunds true, whatever order news arrives in."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import structlog
 from django.db import transaction
@@ -10,11 +13,11 @@ from django.db.models.functions import Now
 
 from auditlog.services import Actor, record
 from integrations.errors import CallFailed
-from integrations.evidence import CALLS_AT_ONCE
 from integrations.gateways import PaymentSeen, Receipt, gateway_of
 from integrations.models import Action, Call, Connection, Payment, Refund
 from integrations.states import ActionState
 from opsdesk.lib import clock
+from opsdesk.lib.database import is_lost
 from workflows import cases
 from workflows.engine import failing
 from workflows.errors import StepFailed
@@ -109,12 +112,14 @@ def reserve(payment_id: int, amount_minor: int) -> bool:
     return free.update(reserved_minor=F("reserved_minor") + amount_minor) == 1
 
 
-def release(action: Action) -> None:
+def release(action: Action, payment: Payment) -> None:
     """Give back what an action held, because it certainly had no effect; the caller holds the payment's row lock."""
     if not action.holds_reservation:
         return
     action.holds_reservation = False
-    Payment.objects.filter(pk=action.payment_id).update(reserved_minor=F("reserved_minor") - action.amount_minor)
+    payment.reserved_minor -= action.amount_minor
+    payment.overbooked = payment.reserved_minor + payment.refunded_minor > payment.captured_minor
+    payment.save(update_fields=["reserved_minor", "overbooked"])
 
 
 def reread_due(limit: int = 20) -> int:
@@ -128,31 +133,61 @@ def reread_due(limit: int = 20) -> int:
             .select_related("connection")[:limit]
         )
         Payment.objects.filter(pk__in=[payment.pk for payment in payments]).update(reread_at=Now() + _REREAD_PAUSE)
+    if not payments:
+        return 0
     calls: list[Call] = []
-
-    def ask(payment: Payment) -> tuple[Payment, PaymentSeen | None, list[Receipt]]:
-        gateway = gateway_of(payment.connection)
-        try:
-            return payment, gateway.payment(payment.reference), list(gateway.refunds_of(payment.reference))
-        except CallFailed as failed:
-            log.warning("payment_not_reread", payment=payment.reference, error=failed.message)
-            return payment, None, []
-        finally:
-            calls.extend(gateway.calls)
-
-    if payments:
-        with ThreadPoolExecutor(max_workers=CALLS_AT_ONCE) as pool:
-            answers = list(pool.map(ask, payments))
+    try:
+        with ThreadPoolExecutor(max_workers=len(payments)) as pool:
+            readings = pool.map(partial(_read, calls=calls), payments)
+            for payment, reading in zip(payments, readings, strict=True):
+                _take_reading(payment, reading)
+    finally:
         Call.objects.bulk_create(calls)
-        for payment, seen, receipts in answers:
-            if seen is not None:
-                _apply(payment, seen, receipts)
-                # Our own mark lies in the future, news that came meanwhile does not: that one stays.
-                Payment.objects.filter(pk=payment.pk, reread_at__gt=Now()).update(reread_at=None)
     return len(payments)
 
 
-def _apply(payment: Payment, seen: PaymentSeen, receipts: list[Receipt]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A payment with its refunds as the gateway has them now; or nothing, and how long to wait before asking again."""
+
+    seen: PaymentSeen | None = None
+    receipts: Sequence[Receipt] = ()
+    pause: timedelta = _REREAD_PAUSE
+
+
+def _read(payment: Payment, *, calls: list[Call]) -> _Reading:
+    """Ask the gateway, in a thread without a database connection; the log rows go to `calls`."""
+    try:
+        gateway = gateway_of(payment.connection)
+        try:
+            return _Reading(gateway.payment(payment.reference), gateway.refunds_of(payment.reference))
+        finally:
+            calls.extend(gateway.calls)
+    except CallFailed as failed:
+        log.warning("payment_not_reread", payment=payment.reference, error=failed.message)
+        return _Reading(pause=max(failed.retry_after or timedelta(0), _REREAD_PAUSE))
+    except Exception:
+        log.exception("payment_not_reread", payment=payment.reference)
+        return _Reading()
+
+
+def _take_reading(payment: Payment, reading: _Reading) -> None:
+    """Count what was read; one payment that cannot be counted keeps no other from it, and is asked about again."""
+    # Our own mark lies in the future, news that came meanwhile does not: that one stays.
+    marked = Payment.objects.filter(pk=payment.pk, reread_at__gt=Now())
+    try:
+        if reading.seen is None:
+            marked.update(reread_at=Now() + reading.pause)
+        else:
+            _apply(payment, reading.seen, reading.receipts)
+            marked.update(reread_at=None)
+    except Exception as error:
+        if is_lost(error):
+            raise
+        log.exception("payment_not_counted", payment=payment.reference)
+
+
+def _apply(payment: Payment, seen: PaymentSeen, receipts: Sequence[Receipt]) -> None:
     with transaction.atomic():
         held = take_payment(payment.connection, seen)
         for receipt in receipts:

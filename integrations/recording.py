@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 # Tries of a call that certainly had no effect; outages do not count, a person sees those on the connections page.
 MOST_ATTEMPTS = 6
+_STUBBORN_PAUSE = timedelta(minutes=10)
 _PENDING_PAUSE = timedelta(seconds=20)
+_SHOWN_WITHIN = timedelta(minutes=10)
 _WRITTEN = [
     "state", "due_at", "lease_until", "external_reference", "message", "succeeded_at", "verified_at",
     "holds_reservation",
@@ -45,9 +47,9 @@ def record_answer(action: Action, answer: "Answer") -> None:
     if answer.receipt is not None:
         _succeeded(fresh, payment, answer)
     elif answer.trouble is not None:
-        _troubled(fresh, answer.trouble)
+        _troubled(fresh, payment, answer.trouble)
     else:
-        _failed(fresh, "The gateway has no such refund and the key has expired: it never happened.")
+        _failed(fresh, payment, answer.never_happened)
     fresh.save(update_fields=_WRITTEN)
     if fresh.due_at is None:
         repairing.resume(fresh.run_id)
@@ -84,10 +86,15 @@ def _succeeded(action: Action, payment: Payment, answer: "Answer") -> None:
         )
         _tell(action, "succeeded", "The gateway accepted the refund.", refund=receipt.reference)
     if answer.read_back is None:
-        text = answer.trouble.message if answer.trouble else "Not read back yet."
-        action.message, action.due_at = text[:300], clock.now() + pause_before(action.attempts)
+        _read_back_later(action, answer.trouble)
         return
     _verify(action, payment, answer.read_back)
+
+
+def _read_back_later(action: Action, trouble: CallFailed | None) -> None:
+    text = trouble.message if trouble else "Not read back yet."
+    pause = pause_before(action.attempts, trouble.retry_after if trouble else None)
+    action.message, action.due_at = text[:300], clock.now() + pause
 
 
 def _verify(action: Action, payment: Payment, seen: Receipt) -> None:
@@ -99,14 +106,8 @@ def _verify(action: Action, payment: Payment, seen: Receipt) -> None:
         )
         return
     differs = _differences(action, payment, seen)
-    if differs and action.state == ActionState.MISMATCHED:
-        action.due_at, action.message = None, differs[:300]
-        return
     if differs:
-        _move(action, ActionState.MISMATCHED, due_at=None, message=differs[:300])
-        _tell(action, "mismatched", differs, refund=seen.reference)
-        # One answer may be wrong; what the payment shows is looked at once more.
-        Payment.objects.filter(pk=payment.pk).update(reread_at=Now(), told_refunded_minor=None)
+        _mismatched(action, differs)
         return
     _move(
         action,
@@ -123,6 +124,16 @@ def _verify(action: Action, payment: Payment, seen: Receipt) -> None:
     )
 
 
+def _mismatched(action: Action, words: str) -> None:
+    if action.state == ActionState.MISMATCHED:
+        action.due_at, action.message = None, words[:300]
+        return
+    _move(action, ActionState.MISMATCHED, due_at=None, message=words[:300])
+    _tell(action, "mismatched", words, refund=action.external_reference)
+    # One answer may be wrong; what the payment shows is looked at once more.
+    Payment.objects.filter(pk=action.payment_id).update(reread_at=Now(), told_refunded_minor=None)
+
+
 def _differences(action: Action, payment: Payment, seen: Receipt) -> str:
     if seen.status == Refund.Status.FAILED:
         return "The gateway accepted the refund and then failed it."
@@ -133,25 +144,28 @@ def _differences(action: Action, payment: Payment, seen: Receipt) -> str:
     return ""
 
 
-def _troubled(action: Action, trouble: CallFailed) -> None:
+def _troubled(action: Action, payment: Payment, trouble: CallFailed) -> None:
     doubt = trouble.effect_possible or action.sent_before
     if action.state in (ActionState.SUCCEEDED, ActionState.MISMATCHED):
-        action.message, action.due_at = trouble.message[:300], clock.now() + pause_before(action.attempts)
+        _not_read_back(action, trouble)
         return
     if trouble.kind == FailureKind.DATA and not trouble.effect_possible:
-        _failed(action, f"The gateway refuses: {trouble.message}")
+        _failed(action, payment, f"The gateway refuses: {trouble.message}")
         return
     if doubt:
+        # A gateway that stumbles over it each time is asked seldom; one that is down, as soon as it may be up.
+        stubborn = trouble.kind != FailureKind.INFRASTRUCTURE and action.attempts > MOST_ATTEMPTS
+        told = max(trouble.retry_after or timedelta(0), _STUBBORN_PAUSE if stubborn else timedelta(0))
         _move(
             action,
             ActionState.UNKNOWN,
-            due_at=clock.now() + pause_before(action.attempts, trouble.retry_after),
+            due_at=clock.now() + pause_before(action.attempts, told),
             message=trouble.message[:300],
         )
         _tell(action, "unknown", f"Whether it happened is not known: {trouble.message}")
         return
     if trouble.kind == FailureKind.TRANSIENT and action.attempts >= MOST_ATTEMPTS:
-        _failed(action, f"Given up after {action.attempts} tries without effect: {trouble.message}")
+        _failed(action, payment, f"Given up after {action.attempts} tries without effect: {trouble.message}")
         return
     # Certainly nothing happened: it may simply be sent again, later.
     _move(
@@ -163,7 +177,15 @@ def _troubled(action: Action, trouble: CallFailed) -> None:
     )
 
 
-def _failed(action: Action, words: str) -> None:
-    mirroring.release(action)
+def _not_read_back(action: Action, trouble: CallFailed) -> None:
+    """A refund that was accepted may take a moment to be shown; one that is not known later is for people."""
+    if trouble.kind == FailureKind.DATA and action.succeeded_at and action.succeeded_at < clock.now() - _SHOWN_WITHIN:
+        _mismatched(action, f"The gateway accepted the refund and does not show it: {trouble.message}")
+        return
+    _read_back_later(action, trouble)
+
+
+def _failed(action: Action, payment: Payment, words: str) -> None:
+    mirroring.release(action, payment)
     _move(action, ActionState.FAILED, due_at=None, message=words[:300])
     _tell(action, "failed", words)

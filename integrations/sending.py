@@ -1,40 +1,46 @@
 """Sending intents: claimed and committed first, then called, then recorded. No call happens inside a transaction."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
 from django.db import transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from integrations import recording
 from integrations.errors import CallFailed
-from integrations.evidence import CALLS_AT_ONCE
 from integrations.gateways import Receipt, RefundGateway, gateway_of
 from integrations.models import Action, Call
 from integrations.states import ActionState
 from opsdesk.lib import clock
+from opsdesk.lib.database import is_lost
 from opsdesk.lib.rows import write_changes
+from workflows.engine.failing import MOST_COUNTED
 from workflows.states import FailureKind
 
 log = structlog.get_logger(__name__)
 
 # Longer than the longest call: a worker that is silent for this long is gone.
 LEASE = timedelta(seconds=60)
-# Tries to send one intent; after that a lost answer is only looked up, until its key has expired.
-MOST_SENDS = 6
+# What the longest call takes, and a little more: none is begun that could outlast the lease.
+LONGEST_CALL = timedelta(seconds=30)
+# What no key protects may still be on its way for so long, although the gateway does not show it.
+_UNDER_WAY = timedelta(minutes=5)
+# What was sent and is only looked at: reading goes on behind a kill switch for actions.
+_TO_READ = (ActionState.SUCCEEDED, ActionState.MISMATCHED)
 _CLAIMED = ("state", "attempts", "due_at", "lease_until", "epoch", "first_sent_at", "message")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one try: a refund (read back or not), a trouble, or the certainty that there was no effect."""
+    """What came of one try: a refund (read back or not), a trouble, or why there certainly was no effect."""
 
     receipt: Receipt | None = None
     read_back: Receipt | None = None
     trouble: CallFailed | None = None
-    never_happened: bool = False
+    never_happened: str = ""
 
 
 def send_due(limit: int = 20) -> int:
@@ -43,41 +49,56 @@ def send_due(limit: int = 20) -> int:
     if not actions:
         return 0
     calls: list[Call] = []
-
-    def call(action: Action) -> tuple[Action, Answer]:
-        gateway = gateway_of(action.connection)
-        answer = carry_out(gateway, action)
-        for row in gateway.calls:
-            row.action_id = action.pk
-        calls.extend(gateway.calls)
-        return action, answer
-
-    with ThreadPoolExecutor(max_workers=CALLS_AT_ONCE) as pool:
-        answers = list(pool.map(call, actions))
-    Call.objects.bulk_create(calls)
-    for action, answer in answers:
-        recording.record_answer(action, answer)
+    try:
+        # All at once, so that none spends its lease waiting for others; each is recorded when its answer comes.
+        with ThreadPoolExecutor(max_workers=len(actions)) as pool:
+            under_way = {pool.submit(_try, action, calls): action for action in actions}
+            for done in as_completed(under_way):
+                _record(under_way[done], done.result())
+    finally:
+        Call.objects.bulk_create(calls)
     return len(actions)
+
+
+def _try(action: Action, calls: list[Call]) -> Answer:
+    """One try, in a thread without a database connection; its log rows go to `calls`."""
+    try:
+        gateway = gateway_of(action.connection)
+        try:
+            return carry_out(gateway, action)
+        finally:
+            for row in gateway.calls:
+                row.action_id = action.pk
+            calls.extend(gateway.calls)
+    except Exception as error:
+        log.exception("action_broke", action_id=action.pk)
+        message = f"The desk stumbled over it: {type(error).__name__}: {error}"[:300]
+        return Answer(trouble=CallFailed(FailureKind.TRANSIENT, message, effect_possible=True))
+
+
+def _record(action: Action, answer: Answer) -> None:
+    """Record one answer; what cannot be written now is looked up when its lease has expired."""
+    try:
+        recording.record_answer(action, answer)
+    except Exception as error:
+        if is_lost(error):
+            raise
+        log.exception("answer_not_recorded", action_id=action.pk)
 
 
 def claim(limit: int) -> list[Action]:
     """Take due actions for this worker. An expired lease means the answer was lost: unknown, never failed."""
     with transaction.atomic():
+        may_send = Q(
+            state__in=[ActionState.RESERVED, ActionState.SENDING, ActionState.UNKNOWN],
+            connection__acting_enabled=True,
+            organization__acting_enabled=True,
+            run__workflow__enabled=True,
+        )
         due = (
-            Action.objects.filter(
-                due_at__lte=Now(),
-                state__in=[
-                    ActionState.RESERVED,
-                    ActionState.SENDING,
-                    ActionState.UNKNOWN,
-                    ActionState.SUCCEEDED,
-                    ActionState.MISMATCHED,
-                ],
-                connection__enabled=True,
-                connection__acting_enabled=True,
-                organization__acting_enabled=True,
-                run__workflow__enabled=True,
-            )
+            Action.objects.filter(may_send | Q(state__in=_TO_READ), due_at__lte=Now(), connection__enabled=True)
+            # News about the payment is read first: it may leave less than is held.
+            .exclude(state=ActionState.RESERVED, payment__reread_at__lte=Now())
             .order_by("due_at")
             .select_related("connection", "payment")
             .select_for_update(skip_locked=True, of=("self",))
@@ -90,10 +111,10 @@ def claim(limit: int) -> list[Action]:
                 action.take_over(ActionState.UNKNOWN, message="The worker went away before the answer was recorded.")
             changes = {"due_at": now + LEASE, "lease_until": now + LEASE, "epoch": action.epoch + 1}
             state = action.state
-            if state not in (ActionState.SUCCEEDED, ActionState.MISMATCHED):
+            if state not in _TO_READ:
                 action.check_move(ActionState.SENDING)
                 state = ActionState.SENDING
-                changes |= {"attempts": action.attempts + 1}
+                changes |= {"attempts": min(action.attempts + 1, MOST_COUNTED)}
             # Whether it may have been sent before decides whether it is looked up first.
             action.sent_before = action.first_sent_at is not None
             action.take_over(state, first_sent_at=action.first_sent_at or now, **changes)
@@ -103,30 +124,40 @@ def claim(limit: int) -> list[Action]:
 
 def carry_out(gateway: RefundGateway, action: Action) -> Answer:
     """One try at an action, outside any transaction. What may have been sent before is looked up first."""
+    if action.external_reference:
+        return _read_back(gateway, action, None)
+    if action.payment.overbooked and not action.sent_before:
+        return Answer(
+            never_happened="Money went back past the desk meanwhile, so it was not sent: look at the payment."
+        )
     try:
         receipt = _refund(gateway, action)
     except CallFailed as trouble:
         return Answer(trouble=trouble)
     if receipt is None:
-        return Answer(never_happened=True)
+        words = "The gateway has no such refund, and its key brings none any more: it never happened."
+        return Answer(never_happened=words)
+    return Answer(receipt=receipt) if _time_is_up(action) else _read_back(gateway, action, receipt)
+
+
+def _read_back(gateway: RefundGateway, action: Action, receipt: Receipt | None) -> Answer:
+    reference = receipt.reference if receipt else action.external_reference
     try:
-        return Answer(receipt=receipt, read_back=gateway.retrieve_refund(receipt.reference))
+        seen = gateway.retrieve_refund(reference)
     except CallFailed as trouble:
         return Answer(receipt=receipt, trouble=trouble)
+    return Answer(receipt=receipt or seen, read_back=seen)
 
 
 def _refund(gateway: RefundGateway, action: Action) -> Receipt | None:
-    if action.external_reference:
-        return gateway.retrieve_refund(action.external_reference)
+    """The refund as the gateway has it, made now if need be; None when there certainly is none and will be none."""
     if action.sent_before:
         found = _look_up(gateway, action)
         if found is not None:
             return found
         if not _key_still_lives(gateway, action):
+            _refuse_while_under_way(action)
             return None
-        if action.attempts > MOST_SENDS:
-            # A gateway that repeats its error for the key would do so for ever; the refund may still turn up.
-            raise CallFailed(FailureKind.TRANSIENT, "The gateway shows no such refund so far.", effect_possible=True)
     try:
         return gateway.refund(
             payment=action.payment.reference,
@@ -135,24 +166,41 @@ def _refund(gateway: RefundGateway, action: Action) -> Receipt | None:
             case=f"CASE-{action.case_id}",
         )
     except CallFailed as trouble:
-        if action.sent_before and not trouble.effect_possible:
-            # A refusal of the repetition may come from our own first try that went through after all.
-            found = _look_up(gateway, action)
-            if found is not None:
-                return found
-        raise
+        if trouble.kind != FailureKind.DATA or not (trouble.effect_possible or action.sent_before):
+            raise
+        # The refusal may be about our own first try that went through, or about the key itself: only a look-up tells.
+        found = _look_up(gateway, action)
+        if found is None and not trouble.effect_possible:
+            raise
+        return found
 
 
 def _look_up(gateway: RefundGateway, action: Action) -> Receipt | None:
-    """Ask for a refund that may have happened; while there is no answer, the doubt remains."""
+    """Our refund, if the gateway has it. A look-up that fails says nothing about the refund, so it stays in doubt."""
+    if _time_is_up(action):
+        raise CallFailed(FailureKind.TRANSIENT, "The gateway took too long to be asked further.", effect_possible=True)
     try:
-        return gateway.find_refund(payment=action.payment.reference, key=action.key)
+        found = gateway.find_refund(payment=action.payment.reference, key=action.key)
     except CallFailed as trouble:
         words = f"It could not be looked up: {trouble.message}"
         raise CallFailed(
             trouble.kind, words, effect_possible=True, retry_after=trouble.retry_after, call=trouble.call
         ) from trouble
+    if found is None and _time_is_up(action):
+        raise CallFailed(FailureKind.TRANSIENT, "The look-up took too long to send it again.", effect_possible=True)
+    return found
 
 
 def _key_still_lives(gateway: RefundGateway, action: Action) -> bool:
     return action.first_sent_at is not None and clock.now() - action.first_sent_at < gateway.key_life
+
+
+def _refuse_while_under_way(action: Action) -> None:
+    """Nothing is found and the key protects no more: only what was sent long ago has certainly come to nothing."""
+    if action.first_sent_at is not None and clock.now() - action.first_sent_at < _UNDER_WAY:
+        raise CallFailed(FailureKind.TRANSIENT, "The gateway does not show it; it may yet come.", effect_possible=True)
+
+
+def _time_is_up(action: Action) -> bool:
+    """Whether one more call could outlast the lease: the rest is left to the next try."""
+    return action.lease_until is not None and clock.now() > action.lease_until - LONGEST_CALL

@@ -15,7 +15,7 @@ def send_due() -> int:
     """Send, look up and verify actions whose time has come, and read payments again of which news arrived."""
     started, sent = time.monotonic(), 0
     while True:
-        looked = sending.send_due() + mirroring.reread_due()
+        looked = mirroring.reread_due() + sending.send_due()
         sent += looked
         if not looked:
             return sent

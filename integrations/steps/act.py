@@ -158,6 +158,9 @@ def _by_state(case: Case, action: Any) -> Outcome:
             raise _failed(action, "The gateway accepted the refund and then failed it.")
         case ActionState.MISMATCHED:
             gone = _seen(action)
+            if gone == action.amount:
+                # It differs otherwise: the gateway does not show it any more, or on another payment.
+                raise _failed(action, f"{action.message} Nothing more is sent for it: settle it by hand.")
         case ActionState.VERIFIED:
             pass
         case _:
