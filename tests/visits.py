@@ -1,0 +1,175 @@
+"""Every address of the desk, who visits it, and an organization in which each address leads to something."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.apps import apps
+from django.db.models import Model
+from django.http import HttpResponseBase
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from accounts.models import Organization, User
+from accounts.roles import Role
+from approvals.models import Policy
+from approvals.policies import new_draft_policy
+from auditlog.models import Entry
+from auditlog.services import Actor, record
+from integrations.models import Connection
+from opsdesk.lib import clock
+from tests import factories
+from workflows.models import Case, Failure, Run
+from workflows.publishing import new_draft, new_draft_rules
+from workflows.states import EventState, Tier
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+# Who comes to the door. Roles are named as in accounts.roles.
+VISITORS = ("anonymous", "viewer", "operator", "manager", "admin", "auditor")
+
+# What the number in an address of the desk belongs to, by the first word of the address.
+_OWNERS: dict[str, type[Model]] = {
+    "cases": Case,
+    "leaving": Case,
+    "runs": Run,
+    "failures": Failure,
+    "connections": Connection,
+    "audit": Entry,
+}
+# From a row of the admin to its organization, where that is not its own column.
+_TO_ORGANIZATION = {
+    "organization": "pk",
+    "person": "accounts__memberships__organization",
+    "user": "memberships__organization",
+    "workflowversion": "workflow__organization",
+    "ruleset": "workflow__organization",
+    "policy": "workflow__organization",
+}
+# Routes that are regular expressions, and parts of addresses that belong to nobody.
+_SPELLED = {
+    "admin:app_list": "admin/accounts/",
+    "admin:django_rq_home_json": "admin/django_rq/dashboard/stats.json",
+    "admin/(?P<url>.*)$": "admin/nowhere/",
+}
+_ANYBODYS = {"queue_index": "0", "scheduler_index": "0", "connection_index": "0", "content_type_id": "1"}
+_PART = re.compile(r"<(?:\w+:)?(\w+)>")
+
+
+@dataclass(frozen=True)
+class Url:
+    """One pattern of the project; what has no name is called by its route."""
+
+    name: str
+    route: str
+    pattern: URLPattern
+
+    @property
+    def names_a_row(self) -> bool:
+        """Whether it carries the key of something that belongs to an organization."""
+        return self._owner() is not None
+
+    def address(self, organization: Organization, *, key: str | None = None) -> str:
+        """The address of something of that organization; or of the given key, whosoever that is."""
+        if self.name in _SPELLED:
+            return f"/{_SPELLED[self.name]}"
+        return "/" + _PART.sub(lambda part: self._value(part[1], organization, key), self.route)
+
+    def _owner(self) -> type[Model] | None:
+        words = self.route.split("/")
+        if "<" not in self.route:
+            return None
+        if words[0] == "admin" and words[1] in ("accounts", "approvals", "auditlog", "integrations", "workflows"):
+            return apps.get_model(words[1], words[2])
+        return _OWNERS.get(words[0])
+
+    def _value(self, part: str, organization: Organization, key: str | None) -> str:
+        if part in ("organization", "endpoint"):
+            return {"organization": organization.slug, "endpoint": "gateway"}[part]
+        owner = self._owner()
+        if owner is None:
+            return _ANYBODYS.get(part, "nobodys")
+        return key or str(latest(owner, organization).pk)
+
+
+def every_url() -> list[Url]:
+    """All of them, those of packages too."""
+    return list(_walk(get_resolver()))
+
+
+def _walk(resolver: URLResolver, route: str = "", space: str = "") -> Iterator[Url]:
+    for entry in resolver.url_patterns:
+        longer = route + str(entry.pattern)
+        if isinstance(entry, URLResolver):
+            yield from _walk(entry, longer, f"{space}{entry.namespace}:" if entry.namespace else space)
+        else:
+            yield Url(f"{space}{entry.name}" if entry.name else longer, longer, entry)
+
+
+def latest(model: type[Model], organization: Organization) -> Model:
+    """The newest row of a model that belongs to the organization."""
+    path = _TO_ORGANIZATION.get(model._meta.model_name or "", "organization")
+    row = model._default_manager.filter(**{path: organization.pk}).order_by("pk").last()
+    assert row is not None, f"furnish() makes no {model.__name__}."
+    return row
+
+
+def furnish(slug: str) -> tuple[Organization, dict[str, User]]:
+    """An organization with something behind every address, and its members by role.
+
+    Last comes a case that waits for the operator, so it is the newest.
+    """
+    organization, cast = factories.make_desk(slug, suffix=f"-{slug}")
+    viewer = factories.make_member(organization, f"vera-{slug}", Role.VIEWER)
+    _draft_editions(organization)
+    factories.make_failure(organization)
+    factories.make_event(organization, state=EventState.QUARANTINED)
+    factories.make_call(Connection.objects.get(organization=organization))
+    leaving = factories.make_case(organization, amount="80.00")
+    factories.make_review(leaving, tier=Tier.FAST_TRACK, objection_ends_at=clock.now() + timedelta(minutes=20))
+    case = factories.make_case(organization, party_name=f"Customer of {slug}")
+    factories.make_review(case, assignee=cast.ada)
+    factories.make_action(case.runs.get())
+    record(
+        "workflows.case.opened",
+        actor=Actor.desk(),
+        organization_id=organization.pk,
+        subject=("case", case.pk),
+        case_id=case.pk,
+        reason=f"Asked for by the shop of {slug}.",
+    )
+    roles = {"operator": cast.ada, "manager": cast.maya, "admin": cast.tomasz, "auditor": cast.ines}
+    return organization, {"viewer": viewer, **roles}
+
+
+def _draft_editions(organization: Organization) -> None:
+    """A draft of everything that is edited as a draft, beside what is published."""
+    version = factories.published_version(organization)
+    new_draft(version, by=None, reason="To be edited.")
+    new_draft_rules(version.workflow.rule_sets.get(), by=None, reason="To be edited.")
+    new_draft_policy(Policy.objects.get(workflow=version.workflow), by=None, reason="To be edited.")
+
+
+def client_of(visitor: str, members: dict[str, User], **options: bool) -> Client:
+    """A browser in which this visitor is signed in; errors of the server are answers, as in a real one."""
+    client = Client(raise_request_exception=False, **options)
+    if visitor != "anonymous":
+        client.force_login(members[visitor])
+    return client
+
+
+def said(client: Client, answer: HttpResponseBase) -> str:
+    """What an answer means to a visitor: “yes”, “sign-in”, or the status of the refusal."""
+    if answer.status_code not in (301, 302):
+        return "yes" if answer.status_code in (200, 304, 409, 422) else str(answer.status_code)
+    to = answer.headers["Location"]
+    if to.startswith("/sign-in/?next="):
+        return "sign-in"
+    if to.startswith("/admin/login/"):
+        # The admin sends whoever may not enter to its door, which refuses those who are signed in.
+        return "403" if client.cookies else "sign-in"
+    if to == "/admin/":
+        # Of a row that is not there, the admin says so on its first page.
+        page = client.get(to)
+        return "404" if "doesn’t exist" in page.content.decode() else said(client, page)
+    return "yes"
