@@ -20,7 +20,7 @@ class ErrandsAdmin(QueueAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         """The same addresses, each behind one more door."""
-        found: list[URLPattern] = super().get_urls()
+        found: list[URLPattern] = super().get_urls()  # type: ignore[no-untyped-call]
         for pattern in found:
             pattern.callback = _for_superusers(pattern.callback)
         return found
