@@ -41,9 +41,7 @@ def holds_right(user: User, organization_id: int) -> bool:
     """Whether the person may decide in this organization now; asked afresh each time."""
     return (
         Membership.objects.active()
-        .filter(
-            user_id=user.pk, organization_id=organization_id, role__in=_DECIDING_ROLES
-        )
+        .filter(user_id=user.pk, organization_id=organization_id, role__in=_DECIDING_ROLES)
         .exists()
     )
 
