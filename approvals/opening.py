@@ -98,3 +98,10 @@ def waiting_words(review: Review) -> str:
     if review.tier == Tier.FAST_TRACK:
         return f"Leaves unless somebody objects; {whom} was told."
     return f"Waits for {whom} to decide."
+
+
+def say_standing(review: Review) -> None:
+    """Write where the run and the case say what they wait for; the caller holds the case's lock."""
+    words = waiting_words(review)[:200]
+    Run.objects.filter(pk=review.run_id).update(reason=words)
+    Case.objects.filter(pk=review.case_id).update(standing=words)

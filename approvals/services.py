@@ -111,10 +111,12 @@ def _after_vote(review: Review, stages: list[Stage], voter: User, verdict: Verdi
     votes = review.votes.filter(stage=review.stage, verdict=Verdict.APPROVE, withdrawn_at=None).count()
     if votes < stages[review.stage].votes:
         opening.assign(review)
+        opening.say_standing(review)
     elif review.stage + 1 < len(stages):
         review.stage += 1
         review.save(update_fields=["stage"])
         opening.assign(review)
+        opening.say_standing(review)
     else:
         review.move_to(ReviewState.APPROVING, settles_at=settles_at, decided_by=voter, objection_ends_at=None)
 
@@ -174,9 +176,7 @@ def to_full_review(review: Review) -> None:
     review.tier, review.settings, review.stage, review.objection_ends_at = Tier.FULL_REVIEW, settings, 0, None
     review.save(update_fields=["tier", "settings", "stage", "objection_ends_at"])
     opening.assign(review)
-    words = opening.waiting_words(review)[:200]
-    type(review.run).objects.filter(pk=review.run_id).update(reason=words)
-    Case.objects.filter(pk=review.case_id).update(standing=words)
+    opening.say_standing(review)
 
 
 @transaction.atomic
@@ -188,6 +188,7 @@ def reassign(review_id: int, *, to: User, by: User) -> Review:
     before = str(review.assignee or "nobody")
     review.assignee = to
     review.save(update_fields=["assignee"])
+    opening.say_standing(review)
     record(
         "approvals.review.reassigned",
         actor=Actor.person(by),

@@ -141,7 +141,7 @@ class Board:
     def rows(self) -> list[Row]:
         """The reviews in trouble, by due time."""
         trouble = Q(due_at__lt=self.now + SOON) | Q(escalated_at__isnull=False) | ~Q(blocked_reason="")
-        related = ("case__requested_by_user", "assignee", "run")
+        related = ("case__requested_by_user", "assignee")
         reviews = list(self._open.filter(trouble).select_related(*related).order_by("due_at", "pk")[:MOST])
         barred = self._barred(reviews)
         return [self._row(review, barred.get(review.case_id, set())) for review in reviews]

@@ -16,6 +16,7 @@ from opsdesk.lib import clock
 from tests.approvals.desk import htmx, signed_in, url
 from tests.factories import at, make_case, make_desk, make_member, make_review, make_team
 from workflows import cases
+from workflows.models import Case
 from workflows.states import Tier
 
 pytestmark = pytest.mark.django_db
@@ -149,6 +150,7 @@ def test_reassigning_hands_a_review_over(maya, cast, organization):
     review.refresh_from_db()
     assert response.status_code == 200
     assert review.assignee == cast.ben
+    assert Case.objects.get(pk=review.case_id).standing == "Waits for Ben Marsh to decide."
     assert f"Ben Marsh has {review.case} now." in response.headers["HX-Trigger"]
     assert Entry.objects.get(verb="approvals.review.reassigned").user == cast.maya
 
