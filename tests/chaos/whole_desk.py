@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,12 +16,14 @@ import psycopg
 from opsdesk.demo import cast
 from opsdesk.demo.shop import Shop
 from opsdesk.embedded.addresses import ROOT
+from opsdesk.embedded.desk import AUTOMATION_WORKERS, WEB_WORKERS
 from opsdesk.embedded.processes import alive
 from tests.plugins.desk import RunningDesk
 from tests.plugins.sandbox import Gateway
 
 # A noisy machine is slow, not wrong: these only end a test that would never end.
 OPENS_WITHIN, COMMAND_WITHIN = 180.0, 240.0
+CHILDREN_OF_EACH = min(WEB_WORKERS, AUTOMATION_WORKERS)
 # Some twenty in a hundred calls about refunds go wrong, in every way in which no wrong amount moves.
 CHAOS = {
     "lost_before": 0.02,
@@ -126,19 +128,21 @@ class WholeDesk(RunningDesk):
         """The end of what the desk wrote."""
         return self.output[-6_000:]
 
-    def kill(self, service: str) -> psutil.Process:
-        """SIGKILL a service: its topmost process and every child, all at once."""
+    def freeze(self, victim: str) -> list[psutil.Process]:
+        """Stop a service, or one child of it ("a child of web"), so that it can be killed in one moment."""
+        service = victim.rpartition(" ")[2]
         leader = self.leader(service)
-        family = [leader, *leader.children(recursive=True)]
+        family = [leader, *leader.children(recursive=True)] if victim == service else leader.children()[:1]
         for process in family:
-            process.suspend()  # so that none sees another die and tidies up
-        for process in family:
-            process.kill()
-        return leader
+            process.suspend()
+        return family
 
-    def is_back(self, service: str, *, instead_of: psutil.Process) -> bool:
-        """Whether another process of the service runs."""
-        return not alive(instead_of) and any(map(alive, self.processes().get(service, [])))
+    def runs_again(self, victim: str, *, instead_of: Sequence[psutil.Process]) -> bool:
+        """Whether others run where these ran."""
+        service = victim.rpartition(" ")[2]
+        if any(map(alive, instead_of)) or not self.processes().get(service):
+            return False
+        return victim == service or len(self.leader(service).children()) >= CHILDREN_OF_EACH
 
     def let_windows_end(self, *, minutes: int = 0, undo_seconds: int = 1) -> None:
         """Have fast-track cases leave this long after their notice arrived, and votes count at once."""
@@ -212,13 +216,13 @@ class Stopwatch:
     def __init__(self) -> None:
         self.began = time.monotonic()
         self.seconds: dict[str, float] = {}
-        self._threads: list[threading.Thread] = []
+        self._threads: dict[str, threading.Thread] = {}
         self._given_up = threading.Event()
 
     def watch(self, name: str, true: Callable[[], bool]) -> None:
-        """Note when `true` first says so; a database that is away says no."""
-        self._threads.append(threading.Thread(target=self._ask, args=(name, true), daemon=True))
-        self._threads[-1].start()
+        """Note when `true` first says so; what is away says no."""
+        self._threads[name] = threading.Thread(target=self._ask, args=(name, true), daemon=True)
+        self._threads[name].start()
 
     def _ask(self, name: str, true: Callable[[], bool]) -> None:
         while not self._given_up.is_set():
@@ -226,16 +230,19 @@ class Stopwatch:
                 if true():
                     self.seconds[name] = time.monotonic() - self.began
                     return
-            except (psycopg.OperationalError, OSError):
-                pass
+            except (psycopg.OperationalError, psutil.Error, OSError, StopIteration):
+                pass  # it is away, or changes at this very moment
             self._given_up.wait(0.1)
 
-    def read(self, *, at_most: float) -> dict[str, float]:
-        """All times, once each has come or that many seconds are over; what did not come is missing."""
-        for thread in self._threads:
-            thread.join(max(0.0, self.began + at_most - time.monotonic()))
+    def wait(self, *names: str, at_most: float) -> set[str]:
+        """Wait for these until so many seconds after the start; returns those that did not come."""
+        for name in names:
+            self._threads[name].join(max(0.0, self.began + at_most - time.monotonic()))
+        return set(names) - set(self.seconds)
+
+    def give_up(self) -> None:
+        """Ask no more."""
         self._given_up.set()
-        return dict(self.seconds)
 
 
 def seed_from_environment() -> int:
