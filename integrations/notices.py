@@ -19,7 +19,9 @@ from workflows.models import Case
 
 log = structlog.get_logger(__name__)
 MOST_ATTEMPTS = 5
+# Longer than a few mails take at a server that lets each run into its time-out.
 _LEASE = timedelta(seconds=60)
+_AT_ONCE = 5
 
 
 def tell(recipients: list[User], *, case: Case, topic: str, subject: str, body: str, path: str) -> None:
@@ -50,7 +52,7 @@ def tell(recipients: list[User], *, case: Case, topic: str, subject: str, body: 
     queue.ring("integrations.deliver_notices")
 
 
-def deliver_due(limit: int = 20) -> int:
+def deliver_due(limit: int = _AT_ONCE) -> int:
     """Send the mails whose time has come; returns how many were tried."""
     with transaction.atomic():
         due = list(
@@ -66,7 +68,7 @@ def deliver_due(limit: int = 20) -> int:
         notice.attempts += 1
         try:
             _send(notice)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: an address or a header that no mail can have
             _not_delivered(notice, str(error))
         else:
             _delivered(notice)

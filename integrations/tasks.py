@@ -27,4 +27,10 @@ def send_due() -> int:
 @shared_task(name="integrations.deliver_notices")
 def deliver_notices() -> int:
     """Hand due mails to the mail server."""
-    return notices.deliver_due()
+    started, tried = time.monotonic(), 0
+    while found := notices.deliver_due():
+        tried += found
+        if time.monotonic() - started > _LOOK_SECONDS:
+            queue.ring("integrations.deliver_notices")
+            break
+    return tried
