@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from integrations.connectors.stripe.documents import INTENT, Odd, receipt
 from integrations.models import Action, Payment, Refund
 from integrations.states import ActionState
 from opsdesk.lib import queue
+from opsdesk.lib.money import LARGEST
 from workflows import registry
 from workflows.models import Event
 from workflows.registry import Reading
@@ -49,11 +50,15 @@ def charge_refunded(event: Event, reading: Reading) -> str:
     """News about how much of a charge went back in all: compared in a moment, read again only if it differs."""
     document = _object_of(reading)
     total = document.get("amount_refunded")
-    if not isinstance(total, int) or isinstance(total, bool):
+    if not isinstance(total, int) or isinstance(total, bool) or not 0 <= total <= LARGEST:
         return _reread(event, document)
     reference = str(document.get("payment_intent") or "")
-    told = _payments(event, reference).update(told_refunded_minor=total, reread_at=Now() + _ECHO_PAUSE)
-    return f"Payment {reference[:60]} is compared in a moment." if told else _nobody(reference)
+    payments = _payments(event, reference)
+    # Other news that waits to be read is not covered by this one: which of them is older, nobody can tell.
+    alone = payments.filter(Q(reread_at=None) | Q(told_refunded_minor=total))
+    if alone.update(told_refunded_minor=total, reread_at=Now() + _ECHO_PAUSE):
+        return f"Payment {reference[:60]} is compared in a moment."
+    return _reread(event, document)
 
 
 def _object_of(reading: Reading) -> Mapping[str, Any]:
