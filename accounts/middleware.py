@@ -13,8 +13,20 @@ from accounts.models import Membership
 ORGANIZATION_KEY = "organization"
 
 
+class NeverStored:
+    """Keep every answer out of caches that does not say otherwise, also those of other middleware."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
 class DeskMiddleware:
-    """Attach `request.membership` and `request.request_id`; answer htmx after a sign-out with 401, and never cache."""
+    """Attach `request.membership` and `request.request_id`; answer htmx after a sign-out with 401."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -29,8 +41,6 @@ class DeskMiddleware:
         if request.headers.get("HX-Request") and response.status_code == 302 and not request.user.is_authenticated:
             # htmx would swap the sign-in form into the page; the script reloads on 401 instead.
             response = HttpResponse("Please sign in again.", status=401)
-        if "Cache-Control" not in response.headers:
-            response.headers["Cache-Control"] = "no-store"
         return response
 
     def _attach(self, request: HttpRequest) -> None:

@@ -5,9 +5,12 @@ Webhooks carry no session and no cookie; sending them through a dozen middleware
 
 import os
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
+from csp.constants import HEADER
+from csp.utils import build_policy
 from django import setup
+from django.conf import settings
 from django.core.handlers.exception import convert_exception_to_response
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.wsgi import get_wsgi_application
@@ -26,7 +29,22 @@ class IntakeHandler(WSGIHandler):
         self._view_middleware: list[Any] = []
         self._template_response_middleware: list[Any] = []
         self._exception_middleware: list[Any] = []
-        self._middleware_chain = convert_exception_to_response(self._answer)
+        self._inner = convert_exception_to_response(self._answer)
+        self._middleware_chain = self._sealed
+        self._headers = {
+            HEADER: build_policy(),
+            "Cache-Control": "no-store",
+            "Referrer-Policy": settings.SECURE_REFERRER_POLICY,
+            "X-Content-Type-Options": "nosniff",
+            "X-Frame-Options": settings.X_FRAME_OPTIONS,
+        }
+
+    def _sealed(self, request: HttpRequest) -> HttpResponseBase:
+        """The answer, or the page that says what went wrong, with the headers that middleware gives all others."""
+        response = cast(HttpResponseBase, self._inner(request))
+        for name, value in self._headers.items():
+            response.headers.setdefault(name, value)
+        return response
 
     def _answer(self, request: HttpRequest) -> HttpResponseBase:
         """The view's answer with its length, which Django leaves to a middleware; without it the body is chunked."""

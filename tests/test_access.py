@@ -1,6 +1,5 @@
 """Who may do what at every address: the table, tried cell by cell, and the ways around it."""
 
-import logging
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
@@ -8,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from django.db import transaction
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
@@ -18,10 +16,11 @@ from accounts.roles import Role
 from approvals.models import Review
 from integrations.models import Connection
 from opsdesk.lib import clock
-from tests.visits import METHODS, VISITORS, Url, client_of, every_url, furnish, latest, said
+from tests.visits import METHODS, VISITORS, Url, client_of, every_url, furnish, latest, quietly, said, undone
 from workflows.models import Case
 
 pytestmark = pytest.mark.django_db
+quiet = pytest.fixture(autouse=True)(quietly)
 
 TABLE = Path(__file__).with_name("access_table.txt")
 PUBLIC = {"accounts:sign_in", "healthz", "readyz", "integrations:receive"}
@@ -65,14 +64,6 @@ def expected(url: Url, method: str, visitor: str) -> str:
     return "sign-in" if visitor == "anonymous" and found[0].cells["anonymous"] == "sign-in" else "405"
 
 
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    """Thousands of refusals are not worth writing down, each with its traceback."""
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
-
-
 @pytest.fixture
 def ours() -> Desk:
     return furnish("ours")
@@ -84,13 +75,9 @@ def theirs() -> Desk:
 
 
 def tried(client: Client, method: str, address: str) -> str:
-    """What the desk says, and everything as it was before."""
-    cookies = client.cookies.copy()
-    mark = transaction.savepoint()
-    meant = said(client, client.generic(method, address))
-    transaction.savepoint_rollback(mark)
-    client.cookies = cookies
-    return meant
+    """What the desk says; nothing comes of it."""
+    with undone(client):
+        return said(client, client.generic(method, address))
 
 
 def test_every_address_has_a_row_and_every_row_an_address():

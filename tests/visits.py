@@ -1,11 +1,14 @@
 """Every address of the desk, who visits it, and an organization in which each address leads to something."""
 
+import logging
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 from django.apps import apps
+from django.db import transaction
 from django.db.models import Model
 from django.http import HttpResponseBase
 from django.test import Client
@@ -156,6 +159,23 @@ def client_of(visitor: str, members: dict[str, User], **options: bool) -> Client
     if visitor != "anonymous":
         client.force_login(members[visitor])
     return client
+
+
+@contextmanager
+def undone(client: Client) -> Iterator[None]:
+    """Whatever the client does within, in the database and to its session, is as it was afterwards."""
+    cookies = client.cookies.copy()
+    mark = transaction.savepoint()
+    yield
+    transaction.savepoint_rollback(mark)
+    client.cookies = cookies
+
+
+def quietly() -> Iterator[None]:
+    """A fixture for tests that are refused thousands of times: the tracebacks of that are not worth writing."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
 
 
 def said(client: Client, answer: HttpResponseBase) -> str:
