@@ -57,8 +57,8 @@ def check_voter(review: Review, stage: Stage, user: User) -> None:
 
 
 def eligible(review: Review, stage: Stage) -> list[User]:
-    """Everybody who could vote in the stage, the least busy first."""
-    barred = involved_in(review)
+    """Everybody who could still vote in the stage, the least busy first."""
+    barred = involved_in(review) | set(review.votes.filter(withdrawn_at=None).values_list("person_key", flat=True))
     open_now = Q(reviews_assigned__state=ReviewState.OPEN)
     members = (
         stage.team.members.filter(
