@@ -33,8 +33,11 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def _limit(fact: catalogue.FactType, value: object, currency: str) -> object:
-    """A condition's value as it is compared: money is written in major units with its currency (“50.00 GBP”)."""
+def _limit(fact: catalogue.FactType, operator: str, value: object, currency: str) -> object:
+    """A condition's value as it is compared: money is written in major units with its currency (“50.00 GBP”).
+
+    Raises BadAmount, ArithmeticError or ValueError when it cannot be compared with the fact.
+    """
     if fact.type == "money":
         amount = Money.parse(*str(value).split(" ", 1)) if " " in str(value) else None
         if amount is None or (currency and amount.currency != currency):
@@ -45,6 +48,9 @@ def _limit(fact: catalogue.FactType, value: object, currency: str) -> object:
         if not share.is_finite():
             raise ValueError(f"{value} is no share.")
         return share
+    values = value if operator == "one_of" and isinstance(value, list) else [value]
+    if (operator == "one_of") != isinstance(value, list) or not all(catalogue.well_typed(fact, one) for one in values):
+        raise ValueError(f"{value} is no value for {fact.name}.")
     return value
 
 
@@ -69,15 +75,10 @@ def _problem(condition: object) -> str:
     if operator in _NO_VALUE:
         return "" if value in (None, "") else f"“{operator}” takes no value."
     try:
-        _limit(fact, value, "")
-    except (BadAmount, ArithmeticError, ValueError, TypeError):
+        _limit(fact, str(operator), value, "")
+    except (BadAmount, ArithmeticError, ValueError):
         return f"“{str(value)[:40]}” is no value for {fact.name}."
-    if fact.type == "text" and operator == "one_of":
-        texts = isinstance(value, list) and all(isinstance(item, str) for item in value)
-        return "" if texts else f"{fact.name} needs a list of texts."
-    if fact.type in ("money", "ratio"):
-        return ""
-    return "" if catalogue.well_typed(fact, value) else f"“{str(value)[:40]}” is no value for {fact.name}."
+    return ""
 
 
 def _condition_words(condition: Mapping[str, Any]) -> str:
@@ -121,9 +122,11 @@ def _holds(condition: Mapping[str, Any], facts: Mapping[str, Any]) -> bool | Non
         return found is (operator == "is_true")
     try:
         currency = str(catalogue.value_of(facts, "currency") or "")
-        limit = _limit(fact, condition.get("value"), currency)
+        if fact.type == "money" and not currency:
+            return None
+        limit = _limit(fact, operator, condition.get("value"), currency)
         return _COMPARE[operator](Decimal(str(found)) if fact.type == "ratio" else found, limit)
-    except (BadAmount, ArithmeticError, ValueError, TypeError):
+    except (BadAmount, ArithmeticError, ValueError):
         return None
 
 
