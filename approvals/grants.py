@@ -1,7 +1,7 @@
 """Authorizations: the one place that writes them, and the check that they still hold when they are used."""
 
 from approvals.models import Vote
-from approvals.states import Verdict
+from approvals.states import ReviewState, Verdict
 from approvals.voters import holds_right
 from workflows.models import Authorization, Case, Decision, Run
 
@@ -29,7 +29,10 @@ def why_void(authorization: Authorization) -> str:
     if authorization.source != Source.PEOPLE:
         return ""
     votes = Vote.objects.filter(
-        review__decision_id=authorization.decision_id, verdict=Verdict.APPROVE, withdrawn_at=None
+        review__decision_id=authorization.decision_id,
+        review__state=ReviewState.APPROVED,  # one that was voided before does not carry it
+        verdict=Verdict.APPROVE,
+        withdrawn_at=None,
     ).select_related("voter")
     if not votes:
         return "Nobody's vote stands behind this authorization."

@@ -59,9 +59,11 @@ def open_review(case: Case, run: Run, decision: Decision, *, actor: Actor) -> Re
 def assign(review: Review) -> None:
     """Give the review's present stage to the least busy person who may vote; nobody means blocked and escalated."""
     stages = voters.stages_of(review)
-    people = voters.eligible(review, stages[review.stage])
+    stage = stages[review.stage] if review.stage < len(stages) else None
+    people = voters.eligible(review, stage) if stage else []
+    whoever = f"Nobody in {stage.team} may vote on this case." if stage else f"The tier {review.settings} has no stage."
     review.assignee = people[0] if people else None
-    review.blocked_reason = "" if people else f"Nobody in {stages[review.stage].team} may vote on this case."
+    review.blocked_reason = "" if people else whoever
     review.escalated_at = None if people else clock.now()
     review.save(update_fields=["assignee", "blocked_reason", "escalated_at"])
     if not people:

@@ -1,5 +1,6 @@
 """Deciding: every click, timer and API call goes through these functions, and the database lets one of them win."""
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,7 +16,7 @@ from approvals.errors import (
     SelfApproval,
     TooLate,
 )
-from approvals.models import ReasonCode, Review, Stage, TierSettings, Vote
+from approvals.models import ReasonCode, Review, TierSettings, Vote
 from approvals.states import REVIEW_FINAL, ReviewState, Verdict
 from auditlog.services import Actor, record
 from opsdesk.lib import clock
@@ -50,9 +51,7 @@ def decide(review_id: int, *, voter: User, verdict: Verdict, rationale: Rational
     """
     case, review = locked_review(review_id)
     refuse_if_decided(review)
-    stages = voters.stages_of(review)
-    stage = stages[review.stage]
-    voters.check_voter(review, stage, voter)
+    voters.check_voter(review, voters.stage_of(review), voter)
     if seen != review.content_hash or review.content_hash != case.content_hash(review.run.facts):
         raise ContentChanged
     _check_rationale(review, verdict, rationale)
@@ -82,7 +81,7 @@ def decide(review_id: int, *, voter: User, verdict: Verdict, rationale: Rational
         },
         reason=f"{rationale.code.label}. {rationale.text}".strip(),
     )
-    _after_vote(review, stages, voter, verdict)
+    _after_vote(review, voter, verdict)
     return review
 
 
@@ -103,22 +102,26 @@ def _check_rationale(review: Review, verdict: Verdict, rationale: Rationale) -> 
         raise RationaleMissing(f"Say why in a sentence of at least {settings.text_minimum} characters.")
 
 
-def _after_vote(review: Review, stages: list[Stage], voter: User, verdict: Verdict) -> None:
+def _after_vote(review: Review, voter: User, verdict: Verdict) -> None:
     settles_at = clock.now() + timedelta(seconds=review.settings.undo_seconds)
     if verdict == Verdict.REJECT:
         review.move_to(ReviewState.REJECTING, settles_at=settles_at, decided_by=voter)
-        return
-    votes = review.votes.filter(stage=review.stage, verdict=Verdict.APPROVE, withdrawn_at=None).count()
-    if votes < stages[review.stage].votes:
-        opening.assign(review)
-        opening.say_standing(review)
-    elif review.stage + 1 < len(stages):
-        review.stage += 1
-        review.save(update_fields=["stage"])
-        opening.assign(review)
-        opening.say_standing(review)
-    else:
+    elif not _ask_stage(review):
         review.move_to(ReviewState.APPROVING, settles_at=settles_at, decided_by=voter, objection_ends_at=None)
+
+
+def _ask_stage(review: Review) -> bool:
+    """Have the first stage that lacks votes vote; False when none does."""
+    votes = review.votes.filter(verdict=Verdict.APPROVE, withdrawn_at=None)
+    standing = Counter(votes.values_list("stage", flat=True))
+    lacking = [place for place, stage in enumerate(voters.stages_of(review)) if standing[place] < stage.votes]
+    if not lacking:
+        return False
+    review.stage = lacking[0]
+    review.save(update_fields=["stage"])
+    opening.assign(review)
+    opening.say_standing(review)
+    return True
 
 
 @transaction.atomic
@@ -135,6 +138,8 @@ def take_back(review_id: int, *, voter: User) -> Review:
     if review.tier == Tier.FAST_TRACK:
         # Its clock was stopped by the vote; a second thought deserves people.
         to_full_review(review)
+    else:
+        _ask_stage(review)
     record(
         "approvals.review.taken_back",
         actor=Actor.person(voter),
@@ -172,7 +177,10 @@ def object_to(review_id: int, *, by: User, text: str) -> Review:
 
 def to_full_review(review: Review) -> None:
     """Ask the full-review stages instead of the objection window; the caller holds the locks."""
-    settings = TierSettings.objects.get(organization_id=review.organization_id, tier=Tier.FULL_REVIEW)
+    # Where nobody set the tier up, it has no stage: the review is blocked, and does not leave all the same.
+    settings, _ = TierSettings.objects.get_or_create(organization_id=review.organization_id, tier=Tier.FULL_REVIEW)
+    # Votes were about letting it leave, by the team that was told.
+    review.votes.filter(withdrawn_at=None).update(withdrawn_at=clock.now())
     review.tier, review.settings, review.stage, review.objection_ends_at = Tier.FULL_REVIEW, settings, 0, None
     review.save(update_fields=["tier", "settings", "stage", "objection_ends_at"])
     opening.assign(review)
@@ -184,7 +192,7 @@ def reassign(review_id: int, *, to: User, by: User) -> Review:
     """Give an open review to somebody else who may vote on it. Raises NotAVoter and the like."""
     case, review = locked_review(review_id)
     refuse_if_decided(review)
-    voters.check_voter(review, voters.stages_of(review)[review.stage], to)
+    voters.check_voter(review, voters.stage_of(review), to)
     before = str(review.assignee or "nobody")
     review.assignee = to
     review.save(update_fields=["assignee"])

@@ -1,11 +1,12 @@
 """What time does to reviews: votes take effect, objection windows start and end. Nothing else is decided by a clock."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import structlog
 from django.db import transaction
-from django.db.models import Exists, OuterRef
-from django.db.models.functions import Now
+from django.db.models import Exists, OuterRef, Q, QuerySet, TextField, Value
+from django.db.models.functions import Cast, Concat, Now
 
 from accounts.models import Organization
 from approvals import services, voters
@@ -17,6 +18,7 @@ from auditlog.services import Actor, record
 from integrations.models import Notice
 from integrations.states import NoticeState
 from opsdesk.lib import clock
+from opsdesk.lib.database import is_lost
 from opsdesk.lib.states import Overtaken
 from workflows.engine import repairing
 from workflows.models import Case
@@ -30,16 +32,30 @@ _LONGEST_DELIVERY = timedelta(minutes=30)
 
 def settle_due(limit: int = 50) -> int:
     """Carry out everything that is due; returns how many reviews were moved."""
+    decided = Review.objects.filter(
+        state__in=[ReviewState.APPROVING, ReviewState.REJECTING], settles_at__lte=Now()
+    ).order_by("settles_at")
+    ended = Review.objects.filter(state=ReviewState.OPEN, objection_ends_at__lte=Now()).order_by("objection_ends_at")
+    arrived, lost = _windows()
+    return (
+        _move_each(decided[:limit], settle)
+        + _move_each(ended[:limit], leave)
+        + _move_each(arrived[:limit], _start_window)
+        + _move_each(lost[:limit], _give_up_window)
+    )
+
+
+def _move_each(reviews: QuerySet[Review], move: Callable[[int], int]) -> int:
+    """Move some reviews; one that breaks is said in the log and holds up no other."""
     moved = 0
-    for review_id in _due(state__in=[ReviewState.APPROVING, ReviewState.REJECTING], settles_at__lte=Now())[:limit]:
-        moved += settle(review_id)
-    for review_id in _due(state=ReviewState.OPEN, objection_ends_at__lte=Now())[:limit]:
-        moved += leave(review_id)
-    return moved + _start_windows(limit)
-
-
-def _due(**conditions: object) -> list[int]:
-    return list(Review.objects.filter(**conditions).order_by("pk").values_list("pk", flat=True))
+    for review_id in list(reviews.values_list("pk", flat=True)):
+        try:
+            moved += move(review_id)
+        except Exception as error:
+            if is_lost(error):
+                raise
+            log.exception("review_not_moved", review_id=review_id)
+    return moved
 
 
 @transaction.atomic
@@ -65,7 +81,7 @@ def settle(review_id: int) -> int:
             )
             return 1
         review.move_to(ReviewState.APPROVED, closed_at=clock.now())
-        people = voters.names([vote.voter for vote in _standing_votes(review)])
+        people = voters.names([vote.voter for vote in _standing_votes(review)], joint="and")
         _authorize(review, case, Source.PEOPLE, people)
         _tell(review, case, "approved", f"Approved by {people}.")
     repairing.resume(review.run_id)
@@ -78,7 +94,7 @@ def _standing_votes(review: Review) -> list[Vote]:
 
 def _ask_again(review: Review, case: Case, reason: str) -> None:
     """Votes that no longer count do not carry a refund: the review closes and the run decides anew."""
-    review.move_to(ReviewState.VOID, closed_at=clock.now(), settles_at=None)
+    review.move_to(ReviewState.VOID, closed_at=clock.now(), settles_at=None, objection_ends_at=None)
     _tell(review, case, "voided", reason)
     repairing.resume(review.run_id)
 
@@ -91,9 +107,12 @@ def leave(review_id: int) -> int:
         return 0
     if review.objection_ends_at is None or review.objection_ends_at > clock.now():
         return 0
-    if review.content_hash != case.content_hash(review.run.facts) or not case.target:
+    if review.content_hash != case.content_hash(review.run.facts):
+        _ask_again(review, case, "The content changed since it was decided how much consent is needed.")
+        return 1
+    if not case.target:
         services.to_full_review(review)
-        _tell(review, case, "window_failed", "The content changed, or no payment is named: people decide it.")
+        _tell(review, case, "window_failed", "No payment is named, so people decide it.")
         return 1
     try:
         review.move_to(ReviewState.APPROVED, closed_at=clock.now())
@@ -131,20 +150,16 @@ def _tell(review: Review, case: Case, verb: str, reason: str) -> None:
     )
 
 
-def _start_windows(limit: int) -> int:
-    """Start objection clocks whose notice arrived; give up on notices that did not."""
-    topic_notices = Notice.objects.filter(case_id=OuterRef("case_id"), topic__startswith="leaving:", channel="mail")
+def _windows() -> tuple[QuerySet[Review], QuerySet[Review]]:
+    """Reviews whose objection clock can start because a notice arrived, and those whose notices reached nobody."""
+    topic = Concat(Value("leaving:"), Cast(OuterRef("pk"), TextField()))
+    mails = Notice.objects.filter(topic=topic, channel="mail")
     waiting = Review.objects.filter(state=ReviewState.OPEN, tier=Tier.FAST_TRACK, objection_ends_at=None).order_by("pk")
-    arrived = waiting.filter(Exists(topic_notices.filter(state=NoticeState.DELIVERED)))
-    lost = waiting.filter(~Exists(topic_notices.exclude(state=NoticeState.FAILED))) | waiting.filter(
-        opened_at__lt=Now() - _LONGEST_DELIVERY
+    arrived = waiting.filter(Exists(mails.filter(state=NoticeState.DELIVERED)))
+    lost = waiting.filter(
+        ~Exists(mails.exclude(state=NoticeState.FAILED)) | Q(opened_at__lt=Now() - _LONGEST_DELIVERY)
     )
-    moved = 0
-    for review_id in arrived.values_list("pk", flat=True)[:limit]:
-        moved += _start_window(review_id)
-    for review_id in lost.values_list("pk", flat=True)[:limit]:
-        moved += _give_up_window(review_id)
-    return moved
+    return arrived, lost
 
 
 @transaction.atomic

@@ -24,6 +24,20 @@ def stages_of(review: Review) -> list[Stage]:
     return list(Stage.objects.filter(tier_id=review.settings_id).select_related("team").order_by("position"))
 
 
+def stage_of(review: Review) -> Stage:
+    """The stage that votes now. Raises NotAVoter when the tier has none."""
+    stages = stages_of(review)
+    if review.stage >= len(stages):
+        raise NotAVoter(f"The tier {review.settings} names nobody to decide this: an admin has to add a stage.")
+    return stages[review.stage]
+
+
+def voted_in(review: Review) -> set[str]:
+    """Keys of the people whose votes stand, as they were known then and as they are known now."""
+    votes = Vote.objects.filter(review=review, withdrawn_at=None).select_related("voter")
+    return {key for vote in votes for key in (vote.person_key, person_key(vote.voter))}
+
+
 def involved_in(review: Review) -> set[str]:
     """Keys of the people who asked for the case or changed its content."""
     case = review.case
@@ -31,9 +45,8 @@ def involved_in(review: Review) -> set[str]:
     if case.requested_by_user is not None:
         people.add(person_key(case.requested_by_user))
     # A customer with an account of the desk is the beneficiary.
-    people |= {
-        person_key(user) for user in User.objects.filter(username__iexact=case.party) if case.party and user.is_active
-    }
+    if case.party:
+        people |= {person_key(user) for user in User.objects.filter(username__iexact=case.party)}
     return people
 
 
@@ -52,13 +65,13 @@ def check_voter(review: Review, stage: Stage, user: User) -> None:
         raise SelfApproval
     if not holds_right(user, review.organization_id) or not stage.team.members.filter(pk=user.pk).exists():
         raise NotAVoter(f"Only {stage.team} decides this, and you are not in it.")
-    if Vote.objects.filter(review=review, person_key=person_key(user), withdrawn_at=None).exists():
+    if person_key(user) in voted_in(review):
         raise VotedBefore
 
 
 def eligible(review: Review, stage: Stage) -> list[User]:
     """Everybody who could still vote in the stage, the least busy first."""
-    barred = involved_in(review) | set(review.votes.filter(withdrawn_at=None).values_list("person_key", flat=True))
+    barred = involved_in(review) | voted_in(review)
     open_now = Q(reviews_assigned__state=ReviewState.OPEN)
     members = (
         stage.team.members.filter(
@@ -73,7 +86,7 @@ def eligible(review: Review, stage: Stage) -> list[User]:
     return [user for user in members if person_key(user) not in barred]
 
 
-def names(users: Iterable[User]) -> str:
+def names(users: Iterable[User], *, joint: str = "or") -> str:
     """People in a sentence."""
     listed = [str(user) for user in users]
-    return ", ".join(listed[:-1]) + (" or " if len(listed) > 1 else "") + listed[-1] if listed else "nobody"
+    return ", ".join(listed[:-1]) + (f" {joint} " if len(listed) > 1 else "") + listed[-1] if listed else "nobody"

@@ -11,6 +11,7 @@ from django.db import connection
 
 from accounts.models import Organization, User
 from approvals import services, timers
+from approvals.errors import AlreadyDecided
 from approvals.models import ReasonCode, Review, TierSettings
 from approvals.services import Rationale
 from approvals.states import ReviewState, Verdict
@@ -97,6 +98,8 @@ def test_of_approve_reject_and_expiry_exactly_one_wins(desk: tuple[Organization,
             "timer": left == 1,
         }
         assert sum(won.values()) == 1, (approved, rejected, left)
+        losers = [answer for answer in (approved, rejected) if not isinstance(answer, Review)]
+        assert all(isinstance(answer, AlreadyDecided) for answer in losers)
         review.refresh_from_db()
         state = {
             "approve": ReviewState.APPROVING,
