@@ -9,6 +9,7 @@ from accounts.models import User
 from approvals.models import ReasonCode, Review
 from approvals.services import Rationale
 from approvals.states import Verdict
+from opsdesk.lib.wording import visible
 from workflows.cases import CORRECTABLE
 from workflows.models import Case
 
@@ -78,7 +79,8 @@ class CorrectionForm(forms.Form):
 
 
 def _sent(case: Case) -> dict[str, str]:
-    return {name: "" if case.data.get(name) is None else str(case.data[name]) for name in CORRECTABLE}
+    """What the request said, with unseen characters spelled out: they may be what is wrong with it."""
+    return {name: "" if case.data.get(name) is None else visible(str(case.data[name])) for name in CORRECTABLE}
 
 
 class RetryForm(forms.Form):

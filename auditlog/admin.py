@@ -12,6 +12,7 @@ from accounts.recorded import CappedPaginator, ReadOnlyAdmin
 from accounts.roles import Permission
 from auditlog.models import Entry
 from auditlog.verbs import known
+from opsdesk.lib.wording import visible
 
 
 class AreaFilter(admin.SimpleListFilter):
@@ -33,12 +34,12 @@ class EntryAdmin(ReadOnlyAdmin):
     """Who did what, when and why."""
 
     permission = Permission.READ_AUDIT
-    list_display = ["at", "actor", "words", "subject", "case_id", "reason"]
+    list_display = ["at", "actor", "words", "subject", "case_id", "why"]
     list_filter = ["actor_kind", AreaFilter]
     paginator = CappedPaginator
     ordering = ["-pk"]
     fieldsets = [
-        (None, {"fields": ["at", "actor", "actor_kind", "words", "subject", "case_id", "reason"]}),
+        (None, {"fields": ["at", "actor", "actor_kind", "words", "subject", "case_id", "why"]}),
         ("What changed", {"fields": ["was", "is_now"]}),
         ("Trace", {"fields": ["verb", "request_id"]}),
     ]
@@ -50,6 +51,11 @@ class EntryAdmin(ReadOnlyAdmin):
     def subject(self, entry: Entry) -> str:
         """What it happened to."""
         return f"{entry.subject_kind} {entry.subject_id}"
+
+    @admin.display(description="reason")
+    def why(self, entry: Entry) -> str:
+        """The reason, as people or systems outside wrote it."""
+        return visible(entry.reason, at_most=2000)
 
     @admin.display(description="before")
     def was(self, entry: Entry) -> str:
@@ -63,4 +69,5 @@ class EntryAdmin(ReadOnlyAdmin):
 
 
 def _laid_out(state: Any) -> str:
-    return json.dumps(state, indent=2, ensure_ascii=False) if state else "nothing"
+    lines = json.dumps(state, indent=2, ensure_ascii=False).split("\n") if state else ["nothing"]
+    return "\n".join(visible(line, at_most=2000) for line in lines)

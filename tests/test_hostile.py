@@ -1,0 +1,181 @@
+"""Text that means harm, in every field that others fill in: it is shown as text, and as what it is."""
+
+import html
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from approvals import services
+from integrations.models import Customer
+from opsdesk.lib.wording import visible
+from opsdesk.settings import BASE_DIR
+from tests.plugins.line import Line, open_review_of
+from tests.visits import Url, client_of, every_url, furnish, quietly
+from workflows.models import Case, Event, Failure
+from workflows.states import EventState
+
+pytestmark = pytest.mark.django_db
+quiet = pytest.fixture(autouse=True)(quietly)
+
+PAYLOADS = {
+    "script": "<script>window.__xss=1</script>",
+    "image": '"><img src=x onerror=window.__xss=1>',
+    "attribute": "x' onmouseover='window.__xss=1' y='",
+    "closing tags": "</textarea></title></script><svg/onload=window.__xss=1>",
+    "address": "javascript:window.__xss=1//",
+    "htmx": '" hx-get="https://evil.example/" hx-trigger="load',
+    "braces": "{{ 7*7 }}{% load ui %}{{ request.session }}${7*7}",
+    "base": '<base href="https://evil.example/"><a href="//evil.example/">Approve</a>',
+    "styles": "<!--<![CDATA[<template><style>@import'//evil.example'</style>",
+    "right to left": "\u202eGBP 84.141\u202c \u2066refunded\u2069",
+    "unseen": "Ada\u200b Oka\u2060for\ufeff\x1b[2J\x7f",
+    "long": "W" * 10_000,
+}
+UNSEEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+# Elements that no page of the desk has, and attributes whose text is only ever shown.
+NEVER = {"base", "iframe", "object", "embed", "style", "frame", "applet", "math"}
+OUR_FILES = ("/static/", "/admin/jsi18n/")
+SHOWN = {"title", "value", "aria-label", "alt", "placeholder", "data-key-label"}
+LEADS = {"href", "src", "action", "formaction", "hx-get", "hx-post", "hx-push-url", "data-case", "xlink:href"}
+OURS = re.compile(r"/(?!/)|#|\?|$|(?:true|false)$|[0-9]+$")
+MARKS = re.compile(r"__xss|evil\.example|javascript:|7\*7|WWWWWWWWWW")
+
+# Every parameter that a page reads, and some that a careless one would hand to the database.
+PARAMETERS = [
+    *("q", "view", "least", "most", "text", "reason", "assignee", "after", "before", "case", "from", "shown", "idle"),
+    *("seen", "follows", "stamp", "state", "waits_for", "workflow", "connection", "kind", "owner", "next", "user"),
+    *("verb", "subject_kind", "period", "pk", "id", "organization", "organization_id", "case__organization", "page"),
+]
+
+
+class Harm(HTMLParser):
+    """What of a page is not as our templates write it."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.text = ""
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        named = {name: value or "" for name, value in attrs}
+        if tag in NEVER or (tag in ("script", "img") and not named.get("src", "").startswith(OUR_FILES)):
+            self.found.append(f"<{tag} {named}>")
+        for name, value in named.items():
+            leads_away = name in LEADS and not OURS.match(value)
+            acts = MARKS.search(value) and name not in SHOWN and not (name in LEADS and OURS.match(value))
+            if name.startswith("on") or MARKS.search(name) or leads_away or acts:
+                self.found.append(f"<{tag} {name}={value[:60]!r}>")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def handle_comment(self, data: str) -> None:
+        if MARKS.search(data):
+            self.found.append(f"<!--{data[:60]}-->")
+
+
+def suffered(line: Line, text: str) -> Case:
+    """The text in every field of requests, in an unknown event, in one nobody can read, and in what people write."""
+    goods = [{"sku": text, "description": text, "quantity": 1, "unit_price": "1.65"}]
+    Customer.objects.create(organization=line.organization, reference="evil", name=text[:120])
+    fields: dict[str, Any] = {"reason": text, "requested_by": text, "lines": goods}
+    line.ask("141.48", reference=text, customer=text, order=line.paid(), payment=text, **fields)
+    line.ask(text, currency=text, requested_at=text, **fields)
+    line.hear("refund.invented", {"text": text})
+    line.store(f'{{"type": "refund.requested", "data": {text}'.encode(errors="surrogatepass"))
+    case = line.ask("141.48", customer="evil", **fields)
+    line.work()
+    services.escalate(open_review_of(case).pk, by=line.cast.ada, text=text[:2000])
+    return case
+
+
+def pages(line: Line, case: Case) -> dict[str, str]:
+    """Every page that shows what others wrote, of that case and of all others."""
+    members = {"manager": line.cast.maya, "admin": line.cast.tomasz}
+    found = {}
+    for url in every_url():
+        admin = url.route.startswith("admin/")
+        if admin and not url.route.startswith(("admin/workflows/event/", "admin/auditlog/entry/")):
+            continue
+        client = client_of("admin" if admin else "manager", members)
+        for address in _addresses(url, line, case):
+            answer = client.get(address)
+            if answer.status_code == 200 and answer.headers["Content-Type"].startswith("text/html"):
+                found[address] = answer.content.decode()
+    return found
+
+
+def _addresses(url: Url, line: Line, case: Case) -> list[str]:
+    if "hooks/" in url.route:
+        return []
+    if url.route.startswith("cases/"):
+        return [url.address(line.organization, key=str(each.pk)) for each in Case.objects.all()]
+    return [url.address(line.organization)]
+
+
+def near(page: str) -> str:
+    """What stands around the first character that cannot be seen."""
+    text = html.unescape(page)
+    found = UNSEEN.search(text)
+    return text[max(0, found.start() - 80) : found.end() + 20] if found else ""
+
+
+@pytest.mark.parametrize("text", PAYLOADS.values(), ids=PAYLOADS)
+def test_it_is_inert_on_every_page(line, text):
+    case = suffered(line, text)
+
+    shown = pages(line, case)
+
+    harm = {address: Harm(page).found for address, page in shown.items()}
+    assert not {address: found for address, found in harm.items() if found}
+    unseen = [(address, near(page)) for address, page in shown.items() if near(page)]
+    assert not unseen, "\n".join(map(repr, unseen))
+    # What was proved is proved of pages that do show it.
+    start = visible(text)[:40]
+    showing = {address.split("/")[1] for address, page in shown.items() if start in Harm(page).text}
+    assert showing >= {"cases", "queue", "failures", "runs", "admin"}
+    assert Event.objects.filter(state=EventState.QUARANTINED).exists() and Failure.objects.exists()
+    assert max(len(page) for page in shown.values()) < 400_000
+
+
+def test_the_parser_would_notice(client: Client):
+    for name in ("script", "image", "attribute", "closing tags", "htmx", "base", "styles"):
+        text = PAYLOADS[name]
+        assert Harm(f"<p>{text}</p><input value=\"{text}\"><input value='{text}'>").found, name
+
+
+def test_no_query_breaks_a_page_or_widens_it():
+    organization, members = furnish("ours")
+    theirs, _ = furnish("theirs")
+    Case.objects.filter(organization=theirs).update(party_name="Customer of theirs")
+    client = client_of("manager", members)
+    alone = [{name: value} for name in PARAMETERS for value in ("\x00", "9" * 30)]
+    together = [dict.fromkeys(PARAMETERS, value) for value in (str(theirs.pk), "-1", "💥'\"<", "a,b.c~d", "%", "")]
+
+    broken = []
+    for url in every_url():
+        if "<" not in url.route and not url.route.startswith(("admin/", "readyz")):
+            for query in (*alone, *together):
+                answer = client.get(url.address(organization), query)
+                if answer.status_code >= 500 or b"of theirs" in answer.content:
+                    broken.append(f"{answer.status_code} {url.name} {query}")
+
+    assert not broken
+
+
+def test_nothing_switches_escaping_off():
+    switch = re.compile(
+        r"mark_safe|\|\s*safe\b|autoescape off|SafeString\(|format_html\(f|HttpResponse\(f|\bhtml_safe\b"
+    )
+    folders = ("accounts", "approvals", "auditlog", "integrations", "opsdesk", "templates", "workflows")
+    files = [file for folder in folders for kind in ("py", "html") for file in (BASE_DIR / folder).rglob(f"*.{kind}")]
+    lines = [line.strip() for file in files for line in file.read_text().splitlines() if switch.search(line)]
+
+    # Icons are drawn from a package by a name that stands in a template.
+    assert [line for line in lines if not line.startswith("return SafeString(lucide(name, ")] == []
+    assert len(files) > 200
