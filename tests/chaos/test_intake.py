@@ -3,7 +3,6 @@
 import contextlib
 import http.client
 import signal
-import socket
 import statistics
 import threading
 import time
@@ -22,7 +21,6 @@ from opsdesk.embedded import processes
 from opsdesk.embedded.addresses import Places, places
 from opsdesk.embedded.folders import open_folder
 from opsdesk.embedded.postgres import Postgres
-from opsdesk.embedded.valkey import Valkey
 from tests.chaos import outcome
 from tests.chaos.whole_desk import WholeDesk
 from tests.plugins.servers import throw_away
@@ -124,7 +122,7 @@ def own_server(folder: Path) -> Iterator[Places]:
 
 
 @contextmanager
-def started(server: Postgres | Valkey) -> Iterator[processes.Process]:
+def started(server: Postgres) -> Iterator[processes.Process]:
     """Have it run; it may be killed meanwhile."""
     server.prepare()
     service = server.service()
@@ -134,47 +132,6 @@ def started(server: Postgres | Valkey) -> Iterator[processes.Process]:
         yield process
     finally:
         processes.stop([(service, process)])
-
-
-@contextmanager
-def silent_server(path: Path) -> Iterator[None]:
-    """Somebody who takes calls and never says a word."""
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
-        listener.listen(200)
-        try:
-            yield
-        finally:
-            path.unlink()
-
-
-def test_without_broker_everything_is_taken_in_and_worked_off_later(tmp_path: Path) -> None:
-    requests = real_requests(60)
-    with own_server(tmp_path / "broker") as own, contextlib.ExitStack() as running:
-        broker = Valkey(own)
-        server = running.enter_context(started(broker))
-        address = quote(str(broker.address))
-        given = {"BROKER_URL": f"redis+socket://{address}?virtual_host=1", "REDIS_URL": f"unix://{address}?db=0"}
-        desk = running.enter_context(WholeDesk(tmp_path, **given))
-        desk.let_windows_end()
-        server.kill()
-        server.wait(30)
-        broker.address.unlink()
-        with Traffic(desk, requests, per_second=20) as traffic:
-            with silent_server(broker.address):
-                traffic.wait_until(answers=len(requests) // 2, of=202, seconds=60)
-            traffic.finish(seconds=60)
-
-        print(traffic.times(202))
-        assert (dict(traffic.statuses), traffic.broken) == ({202: len(requests)}, [])
-        assert desk.number("SELECT count(*) FROM workflows_case") == 0
-
-        running.enter_context(started(broker))
-        began = time.monotonic()
-        desk.come_to_rest(seconds=180)
-        print(f"worked off {time.monotonic() - began:.0f} s after the broker came back")
-        outcome.assert_every_case_came_to_rest(desk, requests=len(requests))
-        outcome.assert_effects_fit(desk)
 
 
 def test_without_database_nothing_is_acknowledged_and_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
