@@ -156,9 +156,7 @@ def _windows() -> tuple[QuerySet[Review], QuerySet[Review]]:
     mails = Notice.objects.filter(topic=topic, channel="mail")
     waiting = Review.objects.filter(state=ReviewState.OPEN, tier=Tier.FAST_TRACK, objection_ends_at=None).order_by("pk")
     arrived = waiting.filter(Exists(mails.filter(state=NoticeState.DELIVERED)))
-    lost = waiting.filter(
-        ~Exists(mails.exclude(state=NoticeState.FAILED)) | Q(opened_at__lt=Now() - _LONGEST_DELIVERY)
-    )
+    lost = waiting.filter(~Exists(mails.exclude(state=NoticeState.FAILED)) | Q(opened_at__lt=Now() - _LONGEST_DELIVERY))
     return arrived, lost
 
 
