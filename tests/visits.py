@@ -117,6 +117,7 @@ def latest(model: type[Model], organization: Organization) -> Model:
     return row
 
 
+@transaction.atomic
 def furnish(slug: str) -> tuple[Organization, dict[str, User]]:
     """An organization with something behind every address, and its members by role.
 
