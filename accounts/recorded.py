@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
+from django.contrib.admin.widgets import AdminSplitDateTime
 from django.core.exceptions import ImproperlyConfigured
 from django.core.paginator import Paginator
 from django.db import models
@@ -54,6 +55,14 @@ class OwnRows(admin.options.BaseModelAdmin):
         membership = getattr(request, "membership", None)
         if db_field.remote_field.model is Organization and membership is not None and field is not None:
             field.initial, field.disabled = membership.organization_id, True
+        return field
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Of a moment's two boxes each says what it is: the label belongs to both."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and isinstance(field.widget, AdminSplitDateTime):
+            for part, widget in zip(("date", "time"), field.widget.widgets, strict=True):
+                widget.attrs["aria-label"] = f"{field.label}, {part}"
         return field
 
 
@@ -227,10 +236,27 @@ class ReadOnlyAdmin(admin.ModelAdmin):
         return rows.filter(**{self.organization_path: membership.organization_id}) if membership else rows.none()
 
 
+class NamedFields:
+    """A formset whose fields say their names themselves."""
+
+    def add_fields(self, form: forms.Form, index: int | None) -> None:
+        """Also the field with which a row is taken away."""
+        super().add_fields(form, index)  # type: ignore[misc]
+        for name, field in form.fields.items():
+            # A choice of rows is wrapped in its buttons.
+            widget: Any = getattr(field.widget, "widget", field.widget)
+            widget.attrs.setdefault("aria-label", str(field.label or name.replace("_", " ")))
+
+
 class OwnInline(OwnRows, admin.options.InlineModelAdmin):
     """Rows edited on their parent's page: whoever may edit the parent may add, change and remove them."""
 
     extra = 0
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **options: Any) -> Any:
+        """The rows' forms, each field with its name for a screen reader: in a table only the column's head shows it."""
+        formset = super().get_formset(request, obj, **options)
+        return type(formset.__name__, (NamedFields, formset), {})
 
     def _may_edit(self, request: HttpRequest, parent: Any) -> bool:
         page = self.admin_site.get_model_admin(self.parent_model)

@@ -1,0 +1,111 @@
+"""Every page of every address in a real browser: its policy, its console, narrow windows, and axe in both themes."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.test import Client
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from accounts.models import Organization, User
+from tests.visits import client_of, every_url, furnish
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+WIDE, ZOOMED, PHONE = ({"width": width, "height": 900} for width in (1440, 720, 390))
+# Who reads which pages: those of the desk, or those of the admin.
+READERS = [("anonymous", False), ("manager", False), ("admin", True)]
+# Django's own pages: inline rows begin with an empty head, the search box has a picture as its label, and a chooser's
+# script names its hint where no name is expected. The first two break no guideline, the last is beyond our reach.
+OF_DJANGO = ("empty-table-header", "label-title-only")
+EVERYTHING = {"resultTypes": ["violations"], "rules": {name: {"enabled": False} for name in OF_DJANGO}}
+WITHOUT = {"exclude": [[".help-tooltip"]]}
+# Dark differs from light in colours alone.
+COLOURS = {"resultTypes": ["violations"], "runOnly": ["color-contrast"]}
+Desk = tuple[Organization, dict[str, User]]
+Enter = Callable[..., Page]
+
+
+@pytest.fixture
+def desk(transactional_db: None) -> Desk:
+    return furnish("wholesale-uk")
+
+
+@pytest.fixture
+def enter(browser: Browser, live_server: Any) -> Iterator[Enter]:
+    """Open a page as somebody; `page.complaints` holds what its console and its policy say."""
+    contexts: list[BrowserContext] = []
+
+    def enter(user: User | None, **options: Any) -> Page:
+        context = browser.new_context(**{"base_url": live_server.url, "viewport": WIDE, **options})
+        contexts.append(context)
+        if user is not None:
+            client = Client()
+            client.force_login(user)
+            cookie = client.cookies["sessionid"].value
+            context.add_cookies([{"name": "sessionid", "value": cookie, "url": live_server.url}])
+        page = context.new_page()
+        said: list[str] = []
+        page.complaints = said  # type: ignore[attr-defined]
+        page.on("console", lambda told: said.append(told.text) if told.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: said.append(str(error)))
+        context.expose_function("refused", lambda what: said.append(f"The policy refused {what}."))
+        context.add_init_script(
+            "addEventListener('securitypolicyviolation', (e) => refused(`${e.violatedDirective} ${e.blockedURI}`))"
+        )
+        return page
+
+    yield enter
+    for context in contexts:
+        context.close()
+
+
+def readable(desk: Desk, visitor: str, *, admin: bool = False) -> list[str]:
+    """The addresses of all whole pages that this visitor can read."""
+    organization, members = desk
+    client = client_of(visitor, members)
+    addresses = [url.address(organization) for url in every_url() if url.route.startswith("admin/") == admin]
+    found = [address for address in addresses if b"<html" in client.get(address).content]
+    return [address for address in found if client.get(address).status_code == 200]
+
+
+@pytest.mark.parametrize(("visitor", "admin"), READERS)
+def test_no_page_breaks_its_policy_complains_or_is_wider_than_its_window(desk, enter, visitor, admin):
+    page = enter(desk[1].get(visitor))
+    addresses = readable(desk, visitor, admin=admin)
+    assert addresses
+
+    wrong = {}
+    for address in addresses:
+        page.set_viewport_size(PHONE)
+        page.goto(address)
+        found = [f"wider than {PHONE['width']}"] if is_too_wide(page) else []
+        page.set_viewport_size(ZOOMED)
+        found += [f"wider than {ZOOMED['width']}"] if is_too_wide(page) else []
+        wrong[address] = found + page.complaints
+        page.complaints.clear()
+
+    assert not {address: found for address, found in wrong.items() if found}
+
+
+def is_too_wide(page: Page) -> bool:
+    return bool(page.evaluate("document.documentElement.scrollWidth > innerWidth"))
+
+
+@pytest.mark.parametrize(("visitor", "admin"), READERS)
+def test_axe_finds_nothing_in_either_theme(desk, enter, visitor, admin):
+    # axe writes styles of its own into the page, which the policy would refuse.
+    page = enter(desk[1].get(visitor), bypass_csp=True, reduced_motion="reduce")
+    addresses = readable(desk, visitor, admin=admin)
+    assert addresses
+
+    found = []
+    for address in addresses:
+        page.emulate_media(color_scheme="light")
+        page.goto(address)
+        for theme, options in (("light", EVERYTHING), ("dark", COLOURS)):
+            page.emulate_media(color_scheme=theme)
+            violations = Axe().run(page, WITHOUT, options).response["violations"]
+            found += [f"{address} {theme} {each['id']}: {each['nodes'][0]['html'][:200]}" for each in violations]
+
+    assert not found, "\n".join(found)
