@@ -3,6 +3,8 @@
 VERBS = {
     "accounts__organization__added": "added the organization",
     "accounts__organization__changed": "changed the organization",
+    "accounts__calendar__added": "added the business calendar",
+    "accounts__calendar__changed": "changed the business calendar",
     "accounts__person__added": "added the person",
     "accounts__person__changed": "changed the person",
     "accounts__user__added": "added the account",

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 from django.urls import reverse
 
+from accounts.calendar import hours_of
 from accounts.models import Organization
 from approvals import voters
-from approvals.calendar import hours_of
 from approvals.models import Review, TierSettings
 from auditlog.services import Actor, record
 from integrations import notices

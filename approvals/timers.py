@@ -8,9 +8,9 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet, TextField, Value
 from django.db.models.functions import Cast, Concat, Now
 
+from accounts.calendar import hours_of
 from accounts.models import Organization
 from approvals import services, voters
-from approvals.calendar import hours_of
 from approvals.grants import Source, grant
 from approvals.models import Review, Vote
 from approvals.states import ReviewState

@@ -19,6 +19,7 @@ register(
     approvals__review__blocked="found nobody who may vote on the review",
 )
 register(
+    # Calendars are changed under accounts now; what was recorded before keeps its words.
     approvals__calendar__added="added the business calendar",
     approvals__calendar__changed="changed the business calendar",
     approvals__tier__added="added the tier",

@@ -9,9 +9,9 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
-from accounts.models import Membership, Organization, Person, Team, User
+from accounts.models import BusinessCalendar, Membership, Organization, Person, Team, User
 from accounts.roles import Role
-from approvals.models import BusinessCalendar, ReasonCode, Review, Stage, TierSettings, Vote
+from approvals.models import ReasonCode, Review, Stage, TierSettings, Vote
 from approvals.policies import publish_bands
 from approvals.states import ReviewState, Verdict
 from approvals.voters import person_key

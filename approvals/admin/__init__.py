@@ -1,6 +1,6 @@
-"""Consent in the admin: calendars, tiers, thresholds and reason codes."""
+"""Consent in the admin: tiers, thresholds and reason codes."""
 
 from approvals.admin.policies import PolicyAdmin
-from approvals.admin.tiers import CalendarAdmin, ReasonCodeAdmin, TierAdmin
+from approvals.admin.tiers import ReasonCodeAdmin, TierAdmin
 
-__all__ = ["CalendarAdmin", "PolicyAdmin", "ReasonCodeAdmin", "TierAdmin"]
+__all__ = ["PolicyAdmin", "ReasonCodeAdmin", "TierAdmin"]

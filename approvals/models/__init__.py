@@ -1,7 +1,6 @@
 """The rows of consent: calendars, tiers and stages, thresholds, reason codes, reviews and votes."""
 
 from approvals.models.policy import (
-    BusinessCalendar,
     Policy,
     ReasonCode,
     Stage,
@@ -11,7 +10,6 @@ from approvals.models.policy import (
 from approvals.models.reviews import Review, Vote
 
 __all__ = [
-    "BusinessCalendar",
     "Policy",
     "ReasonCode",
     "Review",

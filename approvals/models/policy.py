@@ -3,7 +3,7 @@
 import pgtrigger
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Q
 
 from accounts.models import Organization, Team, User
 from approvals.states import Verdict
@@ -11,29 +11,6 @@ from opsdesk.lib.money import Money
 from opsdesk.lib.states import Movable, known_states
 from workflows.models import Workflow
 from workflows.states import VERSION_MOVES, Tier, VersionState
-
-
-class BusinessCalendar(models.Model):
-    """When the organization works; objection windows and due times count only these minutes."""
-
-    organization = models.OneToOneField(Organization, on_delete=models.PROTECT, related_name="calendar")
-    weekdays = ArrayField(
-        models.PositiveSmallIntegerField(), default=list, help_text="Working days: 0 is Monday, 6 is Sunday."
-    )
-    opens_at = models.TimeField(help_text="Local wall time in the organization's zone.")
-    closes_at = models.TimeField(help_text="Local wall time; 00:00 means midnight at the end of the day.")
-    holidays = ArrayField(models.DateField(), default=list, blank=True, help_text="Days on which nobody works.")
-
-    class Meta:
-        constraints = [
-            models.CheckConstraint(
-                name="approvals_calendar_opens_before_it_closes",
-                condition=Q(closes_at="00:00") | Q(opens_at__lt=F("closes_at")),
-            )
-        ]
-
-    def __str__(self) -> str:
-        return f"calendar of {self.organization}"
 
 
 class TierSettings(models.Model):

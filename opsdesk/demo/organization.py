@@ -6,9 +6,9 @@ from pathlib import Path
 from django.conf import settings
 from django.db import models, transaction
 
-from accounts.models import Membership, Organization, Person, Team, User
+from accounts.models import BusinessCalendar, Membership, Organization, Person, Team, User
 from accounts.roles import Role
-from approvals.models import BusinessCalendar, Policy, ReasonCode, Stage, TierSettings
+from approvals.models import Policy, ReasonCode, Stage, TierSettings
 from approvals.policies import publish_bands
 from auditlog.services import Actor, record
 from integrations.models import Connection, Endpoint
@@ -113,7 +113,7 @@ def _set_up_consent(organization: Organization) -> None:
         organization=organization,
         defaults={"weekdays": list(range(7)), "opens_at": time(0), "closes_at": time(0)},
     )
-    _tell("approvals.calendar.added", calendar, organization, made)
+    _tell("accounts.calendar.added", calendar, organization, made)
     for entry in cast.TIERS:
         tier, made = TierSettings.objects.get_or_create(
             organization=organization,

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from accounts.models import User
+from accounts.models import BusinessCalendar, User
 from accounts.roles import Role
-from approvals.models import BusinessCalendar, Review, Vote
+from approvals.models import Review, Vote
 from approvals.services import object_to
 from approvals.states import ReviewState, Verdict
 from approvals.timers import leave, settle, settle_due

@@ -1,13 +1,15 @@
 """Business time over changes of the clock, against a slow oracle that walks minute by minute."""
 
 from datetime import UTC, date, datetime, time, timedelta
+from io import StringIO
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.core.management import call_command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from approvals.calendar import Hours, hours_of
+from accounts.calendar import Hours, hours_of
 from tests.factories import make_organization
 
 OFFICE = frozenset(range(5))
@@ -167,3 +169,16 @@ def test_two_spans_one_after_the_other_are_their_sum(hours: Hours, day: date, mi
     start = datetime.combine(day, time(0), hours.zone).astimezone(UTC) + minute * MINUTE
 
     assert hours.add(hours.add(start, first * MINUTE), second * MINUTE) == hours.add(start, (first + second) * MINUTE)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("app", "migration"), [("approvals", "0002"), ("accounts", "0002")])
+def test_the_calendars_that_exist_are_not_touched_by_their_move(app: str, migration: str):
+    said = StringIO()
+
+    call_command("sqlmigrate", app, migration, stdout=said)
+
+    statements = [
+        line for line in said.getvalue().splitlines() if line and not line.startswith(("--", "BEGIN", "COMMIT"))
+    ]
+    assert statements == []

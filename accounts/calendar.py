@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from accounts.models import Organization
-from approvals.models import BusinessCalendar
+from accounts.models import BusinessCalendar, Organization
 
 # A calendar that never opens would be searched for ever.
 _MOST_DAYS = 3_660
