@@ -20,6 +20,7 @@ from approvals.models import ReasonCode, Review, TierSettings, Vote
 from approvals.states import REVIEW_FINAL, ReviewState, Verdict
 from auditlog.services import Actor, record
 from opsdesk.lib import clock
+from opsdesk.lib.crashing import crashpoint
 from workflows import cases
 from workflows.models import Case
 from workflows.states import Tier
@@ -82,6 +83,8 @@ def decide(review_id: int, *, voter: User, verdict: Verdict, rationale: Rational
         reason=f"{rationale.code.label}. {rationale.text}".strip(),
     )
     _after_vote(review, voter, verdict)
+    crashpoint("vote.before_commit")
+    transaction.on_commit(lambda: crashpoint("vote.after_commit"))
     return review
 
 
@@ -172,6 +175,8 @@ def object_to(review_id: int, *, by: User, text: str) -> Review:
         after={"tier": Tier.FULL_REVIEW},
         reason=text.strip() or "Objected without a comment.",
     )
+    crashpoint("objection.before_commit")
+    transaction.on_commit(lambda: crashpoint("objection.after_commit"))
     return review
 
 

@@ -18,6 +18,7 @@ from auditlog.services import Actor, record
 from integrations.models import Notice
 from integrations.states import NoticeState
 from opsdesk.lib import clock
+from opsdesk.lib.crashing import Point, crashpoint
 from opsdesk.lib.database import is_lost
 from opsdesk.lib.states import Overtaken
 from workflows.engine import repairing
@@ -38,19 +39,20 @@ def settle_due(limit: int = 50) -> int:
     ended = Review.objects.filter(state=ReviewState.OPEN, objection_ends_at__lte=Now()).order_by("objection_ends_at")
     arrived, lost = _windows()
     return (
-        _move_each(decided[:limit], settle)
-        + _move_each(ended[:limit], leave)
-        + _move_each(arrived[:limit], _start_window)
-        + _move_each(lost[:limit], _give_up_window)
+        _move_each(decided[:limit], settle, "settle.after_commit")
+        + _move_each(ended[:limit], leave, "leave.after_commit")
+        + _move_each(arrived[:limit], _start_window, "window.after_commit")
+        + _move_each(lost[:limit], _give_up_window, "window.after_commit")
     )
 
 
-def _move_each(reviews: QuerySet[Review], move: Callable[[int], int]) -> int:
+def _move_each(reviews: QuerySet[Review], move: Callable[[int], int], afterwards: Point) -> int:
     """Move some reviews; one that breaks is said in the log and holds up no other."""
     moved = 0
     for review_id in list(reviews.values_list("pk", flat=True)):
         try:
             moved += move(review_id)
+            crashpoint(afterwards)
         except Exception as error:
             if is_lost(error):
                 raise
@@ -85,6 +87,7 @@ def settle(review_id: int) -> int:
         _authorize(review, case, Source.PEOPLE, people)
         _tell(review, case, "approved", f"Approved by {people}.")
     repairing.resume(review.run_id)
+    crashpoint("settle.before_commit")
     return 1
 
 
@@ -121,6 +124,7 @@ def leave(review_id: int) -> int:
     _authorize(review, case, Source.OBJECTION_WINDOW, "nobody objected within the window")
     _tell(review, case, "approved", "Nobody objected within the window.")
     repairing.resume(review.run_id)
+    crashpoint("leave.before_commit")
     return 1
 
 
@@ -182,6 +186,7 @@ def _start_window(review_id: int) -> int:
         "window_started",
         f"The notice arrived; it leaves at {review.objection_ends_at:%Y-%m-%d %H:%M} UTC.",
     )
+    crashpoint("window.before_commit")
     return 1
 
 

@@ -22,6 +22,7 @@ from integrations.models import Endpoint
 from integrations.secrets import Undecryptable
 from integrations.signatures import BadSignature, verify
 from opsdesk.lib import clock, queue
+from opsdesk.lib.crashing import crashpoint
 from workflows.states import EventState
 
 log = structlog.get_logger(__name__)
@@ -231,7 +232,9 @@ def _store(endpoint: Endpoint, message: _Message, *, tried: bool) -> Taken:
 def _insert(endpoint: Endpoint, message: _Message, state: EventState, reason: str) -> int | None:
     """The new row's id, or None when there is one with this key already, or the endpoint is no longer this one."""
     proof = [getattr(endpoint, name) for name in _PROVEN]
+    crashpoint("intake.before_insert")
     with connection.cursor() as cursor:
         cursor.execute(_INSERT, [*message, state.value, reason, *proof])
         row = cursor.fetchone()
+    crashpoint("intake.after_insert")
     return row[0] if row else None

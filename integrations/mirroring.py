@@ -17,6 +17,7 @@ from integrations.gateways import PaymentSeen, Receipt, gateway_of
 from integrations.models import Action, Call, Connection, Payment, Refund
 from integrations.states import ActionState
 from opsdesk.lib import clock
+from opsdesk.lib.crashing import crashpoint
 from opsdesk.lib.database import is_lost
 from workflows import cases
 from workflows.engine import failing
@@ -135,11 +136,13 @@ def reread_due(limit: int = 20) -> int:
         Payment.objects.filter(pk__in=[payment.pk for payment in payments]).update(reread_at=Now() + _REREAD_PAUSE)
     if not payments:
         return 0
+    crashpoint("reread.claimed")
     calls: list[Call] = []
     try:
         with ThreadPoolExecutor(max_workers=len(payments)) as pool:
             readings = pool.map(partial(_read, calls=calls), payments)
             for payment, reading in zip(payments, readings, strict=True):
+                crashpoint("reread.read")
                 _take_reading(payment, reading)
     finally:
         Call.objects.bulk_create(calls)
@@ -180,6 +183,7 @@ def _take_reading(payment: Payment, reading: _Reading) -> None:
             marked.update(reread_at=Now() + reading.pause)
         else:
             _apply(payment, reading.seen, reading.receipts)
+            crashpoint("reread.after_commit")
             marked.update(reread_at=None)
     except Exception as error:
         if is_lost(error):
@@ -195,6 +199,7 @@ def _apply(payment: Payment, seen: PaymentSeen, receipts: Sequence[Receipt]) -> 
         keys = [receipt.key for receipt in receipts if receipt.key]
         open_still = [ActionState.UNKNOWN, ActionState.SUCCEEDED, ActionState.MISMATCHED]
         Action.objects.filter(key__in=keys, state__in=open_still).update(due_at=Now())
+        crashpoint("reread.before_commit")
     failed = [receipt.reference for receipt in receipts if receipt.status == Refund.Status.FAILED]
     for action in Action.objects.filter(state=ActionState.VERIFIED, external_reference__in=failed, payment=payment):
         _fail_late(action)

@@ -14,6 +14,7 @@ from auditlog.services import Actor, record
 from integrations.models import Notice
 from integrations.states import NoticeState
 from opsdesk.lib import clock, queue
+from opsdesk.lib.crashing import crashpoint
 from workflows.engine.failing import pause_before
 from workflows.models import Case
 
@@ -64,14 +65,18 @@ def deliver_due(limit: int = _AT_ONCE) -> int:
         Notice.objects.filter(pk__in=[notice.pk for notice in due]).update(
             due_at=Now() + _LEASE, attempts=F("attempts") + 1
         )
+    if due:
+        crashpoint("notice.claimed")
     for notice in due:
         notice.attempts += 1
         try:
             _send(notice)
+            crashpoint("notice.sent")
         except (OSError, ValueError) as error:  # ValueError: an address or a header that no mail can have
             _not_delivered(notice, str(error))
         else:
             _delivered(notice)
+            crashpoint("notice.after_commit")
     return len(due)
 
 
@@ -92,6 +97,7 @@ def _delivered(notice: Notice) -> None:
         return
     fresh.move_to(NoticeState.DELIVERED, delivered_at=clock.now(), due_at=None)
     _tell(fresh, "delivered", "The mail server accepted the notice.")
+    crashpoint("notice.before_commit")
 
 
 @transaction.atomic

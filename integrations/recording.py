@@ -13,6 +13,7 @@ from integrations.gateways import Receipt
 from integrations.models import Action, Payment, Refund
 from integrations.states import ActionState
 from opsdesk.lib import clock
+from opsdesk.lib.crashing import crashpoint
 from workflows import cases
 from workflows.engine import repairing
 from workflows.engine.failing import pause_before
@@ -53,6 +54,7 @@ def record_answer(action: Action, answer: "Answer") -> None:
     fresh.save(update_fields=_WRITTEN)
     if fresh.due_at is None:
         repairing.resume(fresh.run_id)
+    crashpoint("record.before_commit")
 
 
 def _move(action: Action, state: ActionState, **changes: object) -> None:
@@ -122,6 +124,7 @@ def _verify(action: Action, payment: Payment, seen: Receipt) -> None:
         f"The gateway shows refund {seen.reference} over {seen.amount}.",
         refund=seen.reference,
     )
+    crashpoint("verify.before_commit")
 
 
 def _mismatched(action: Action, words: str) -> None:

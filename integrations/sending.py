@@ -15,6 +15,7 @@ from integrations.gateways import Receipt, RefundGateway, gateway_of
 from integrations.models import Action, Call
 from integrations.states import ActionState
 from opsdesk.lib import clock
+from opsdesk.lib.crashing import crashpoint
 from opsdesk.lib.database import is_lost
 from opsdesk.lib.rows import write_changes
 from workflows.engine.failing import MOST_COUNTED
@@ -78,8 +79,10 @@ def _try(action: Action, calls: list[Call]) -> Answer:
 
 def _record(action: Action, answer: Answer) -> None:
     """Record one answer; what cannot be written now is looked up when its lease has expired."""
+    crashpoint("record.before")
     try:
         recording.record_answer(action, answer)
+        crashpoint("record.after_commit")
     except Exception as error:
         if is_lost(error):
             raise
@@ -119,6 +122,10 @@ def claim(limit: int) -> list[Action]:
             action.sent_before = action.first_sent_at is not None
             action.take_over(state, first_sent_at=action.first_sent_at or now, **changes)
         write_changes(actions, _CLAIMED)
+        if actions:
+            crashpoint("sending.before_commit")
+    if actions:
+        crashpoint("sending.after_commit")
     return actions
 
 
@@ -142,10 +149,12 @@ def carry_out(gateway: RefundGateway, action: Action) -> Answer:
 
 def _read_back(gateway: RefundGateway, action: Action, receipt: Receipt | None) -> Answer:
     reference = receipt.reference if receipt else action.external_reference
+    crashpoint("read_back.before")
     try:
         seen = gateway.retrieve_refund(reference)
     except CallFailed as trouble:
         return Answer(receipt=receipt, trouble=trouble)
+    crashpoint("read_back.after")
     return Answer(receipt=receipt or seen, read_back=seen)
 
 
@@ -158,13 +167,16 @@ def _refund(gateway: RefundGateway, action: Action) -> Receipt | None:
         if not _key_still_lives(gateway, action):
             _refuse_while_under_way(action)
             return None
+    crashpoint("call.before")
     try:
-        return gateway.refund(
+        receipt = gateway.refund(
             payment=action.payment.reference,
             amount=action.amount,
             key=action.key,
             case=f"CASE-{action.case_id}",
         )
+        crashpoint("call.after")
+        return receipt
     except CallFailed as trouble:
         if trouble.kind != FailureKind.DATA or not (trouble.effect_possible or action.sent_before):
             raise
@@ -179,6 +191,7 @@ def _look_up(gateway: RefundGateway, action: Action) -> Receipt | None:
     """Our refund, if the gateway has it. A look-up that fails says nothing about the refund, so it stays in doubt."""
     if _time_is_up(action):
         raise CallFailed(FailureKind.TRANSIENT, "The gateway took too long to be asked further.", effect_possible=True)
+    crashpoint("look_up.before")
     try:
         found = gateway.find_refund(payment=action.payment.reference, key=action.key)
     except CallFailed as trouble:
@@ -186,6 +199,7 @@ def _look_up(gateway: RefundGateway, action: Action) -> Receipt | None:
         raise CallFailed(
             trouble.kind, words, effect_possible=True, retry_after=trouble.retry_after, call=trouble.call
         ) from trouble
+    crashpoint("look_up.after")
     if found is None and _time_is_up(action):
         raise CallFailed(FailureKind.TRANSIENT, "The look-up took too long to send it again.", effect_possible=True)
     return found

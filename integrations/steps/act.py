@@ -9,6 +9,7 @@ from integrations import mirroring
 from integrations.models import Action, Connection, Payment, Refund
 from integrations.states import ActionState
 from opsdesk.lib import queue
+from opsdesk.lib.crashing import crashpoint
 from opsdesk.lib.money import Money
 from workflows import registry
 from workflows.engine.context import RunContext
@@ -75,6 +76,7 @@ class Act:
                 f"Only {payment.left} of the payment is left, {grant.amount} was to go back.",
                 connection=connection.slug,
             )
+        crashpoint("intent.reserved")
         action = context.batch.add(
             Action(
                 organization_id=run.organization_id,

@@ -164,6 +164,36 @@ def test_three_lost_leases_park_the_run_for_a_person(probe: Probe):
     assert claim() == []
 
 
+def test_a_run_that_lost_its_worker_is_taken_alone(probe: Probe):
+    runs = probe.runs(4)
+    Run.objects.filter(pk__in=[run.pk for run in runs[1:3]]).update(lost_leases=1)
+
+    taken = [[run.pk for run in claim()] for _ in range(5)]
+
+    assert taken == [[run.pk] for run in runs] + [[]]
+
+
+def test_poison_takes_nobody_along(probe: Probe):
+    runs = probe.runs(10)
+    poison = runs[4].pk
+
+    def work_until_it_dies():
+        """Every worker that holds the poison dies of it, with all that it has claimed."""
+        while held := claim():
+            if poison in [run.pk for run in held]:
+                return
+            advance(held)
+
+    for _ in range(3):
+        work_until_it_dies()
+        pass_time(timedelta(seconds=61))
+        sweep()
+
+    work()
+    assert [run.pk for run in Run.objects.filter(state=RunState.FAILED)] == [poison]
+    assert probe.states().count(DONE) == 9
+
+
 def test_a_run_that_moved_on_between_is_not_held_for_poison(probe: Probe):
     [run] = probe.runs(1)
     lose_lease()

@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 
 from auditlog.services import Actor
 from opsdesk.lib import clock
+from opsdesk.lib.crashing import crashpoint
 from opsdesk.lib.database import is_busy, is_lost
 from opsdesk.lib.rows import write_changes
 from workflows import cases, registry
@@ -30,6 +31,9 @@ def take_in(limit: int = 100) -> int:
             events += _received()[:limit]
             if events:
                 _take(events)
+                crashpoint("take_in.before_commit")
+        if events:
+            crashpoint("take_in.after_commit")
         return len(events)
     except Exception as error:
         if is_lost(error):

@@ -7,6 +7,7 @@ from django.db.models.functions import Now
 from accounts.models import User
 from auditlog.services import Actor, record
 from opsdesk.lib import queue
+from opsdesk.lib.crashing import crashpoint
 from workflows import cases, registry
 from workflows.engine import failing
 from workflows.engine.definitions import definition_of
@@ -31,6 +32,8 @@ def sweep() -> int:
     poisoned = list(lost.filter(lost_leases__gte=MOST_LOST_LEASES - 1).values_list("pk", "case_id"))
     for run_id, case_id in poisoned:
         _park_poison(run_id, case_id)
+        crashpoint("poison.after_commit")
+    crashpoint("sweep.before")
     returned = Run.objects.filter(
         state=RunState.RUNNING, lease_until__lt=Now(), lost_leases__lt=MOST_LOST_LEASES - 1
     ).update(
@@ -41,6 +44,7 @@ def sweep() -> int:
         epoch=F("epoch") + 1,
         lost_leases=F("lost_leases") + 1,
     )
+    crashpoint("sweep.after")
     return returned + len(poisoned)
 
 
@@ -74,6 +78,7 @@ def _park_poison(run_id: int, case_id: int) -> None:
         case_id=case.pk,
         reason=failed.message,
     )
+    crashpoint("poison.before_commit")
 
 
 @transaction.atomic
@@ -91,6 +96,8 @@ def retry(run_id: int, *, by: User, reason: str) -> Run:
         start_over(run, case, by=by, reason=reason)
     else:
         _go_on(run, case, by=by, reason=reason, position=run.position)
+    crashpoint("repair.before_commit")
+    transaction.on_commit(lambda: crashpoint("repair.after_commit"))
     return run
 
 

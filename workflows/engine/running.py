@@ -11,6 +11,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from opsdesk.lib import clock
+from opsdesk.lib.crashing import crashpoint
 from opsdesk.lib.database import is_busy, is_lost
 from opsdesk.lib.rows import write_changes
 from workflows.engine import failing
@@ -37,14 +38,23 @@ def claim(limit: int = 20) -> list[Run]:
     owner = f"{socket.gethostname()}:{os.getpid()}"[:60]
     with transaction.atomic():
         due = Run.objects.due().filter(workflow__enabled=True, organization__acting_enabled=True)
-        runs = list(due.select_related("case").select_for_update(skip_locked=True, of=("self",))[:limit])
+        runs = _unsuspected(list(due.select_related("case").select_for_update(skip_locked=True, of=("self",))[:limit]))
         if runs:
             Run.objects.filter(pk__in=[run.pk for run in runs]).update(
                 state=RunState.RUNNING, lease_owner=owner, lease_until=Now() + LEASE, epoch=F("epoch") + 1
             )
+            crashpoint("claim.before_commit")
+    if runs:
+        crashpoint("claim.after_commit")
     for run in runs:
         run.take_over(RunState.RUNNING, lease_owner=owner, epoch=run.epoch + 1)
     return runs
+
+
+def _unsuspected(runs: list[Run]) -> list[Run]:
+    """The first of these runs that may go together: one that lost its worker goes alone, or it takes others along."""
+    suspect = next((place for place, run in enumerate(runs) if run.lost_leases), len(runs))
+    return runs[: max(suspect, 1)]
 
 
 def advance(runs: Sequence[Run]) -> None:
@@ -85,7 +95,9 @@ def _fetch(contexts: Sequence[RunContext]) -> None:
     for name in {context.step.kind for context in contexts}:
         kind = step_kinds[name]
         if kind.asks_outside:
+            crashpoint("fetch.before")
             kind.fetch([context for context in contexts if context.step.kind == name])
+            crashpoint("fetch.after")
 
 
 def _turn(contexts: list[RunContext]) -> list[Run]:
@@ -117,6 +129,8 @@ def _turn(contexts: list[RunContext]) -> list[Run]:
         batch.flush()
         write_changes([context.run for context in mine], _RUN_FIELDS)
         write_changes([context.case for context in mine if context.case_changed], _CASE_FIELDS)
+        crashpoint("step.before_commit")
+    crashpoint("step.after_commit")
     return again
 
 
@@ -263,3 +277,5 @@ def _give_up(run: Run, error: Exception) -> None:
         context.batch.flush()
         write_changes([fresh], _RUN_FIELDS)
         write_changes([case], _CASE_FIELDS)
+        crashpoint("failure.before_commit")
+    crashpoint("failure.after_commit")
