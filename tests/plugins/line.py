@@ -32,6 +32,7 @@ from workflows.models import Case, Event, Run
 from workflows.tasks import sweep, tick
 
 CUSTOMER = "17548"
+SHOP_SECRET = "whsec_c2hvcCBvZiB0aGUgdGVzdHM="
 SKU = "22556"
 # Far above what any test needs; reaching it means that something turns in circles.
 MOST_ROUNDS = 200
@@ -211,7 +212,7 @@ def make_line(gateway: Gateway, settings: Any, slug: str = "wholesale-uk") -> Li
         connection=shop,
         slug="shop",
         scheme=Endpoint.Scheme.STANDARD,
-        secret=encrypt("whsec_c2hvcCBvZiB0aGUgdGVzdHM="),
+        secret=encrypt(SHOP_SECRET),
     )
     return Line(organization, cast, gateway, connection)
 
