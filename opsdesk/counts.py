@@ -16,7 +16,7 @@ from accounts.models import Membership
 from approvals.models import Review
 from integrations.health import ANSWERED
 from integrations.models import Action, Call, Connection
-from workflows.models import Failure
+from workflows.models import Alert, Failure
 from workflows.states import Tier
 
 Rows = Callable[[Membership], QuerySet[Any]]
@@ -44,6 +44,11 @@ def _stalled(member: Membership) -> QuerySet[Any]:
     return reviews.order_by().values("pk").union(actions.order_by().values("pk"), all=True)
 
 
+def _alerts(member: Membership) -> QuerySet[Any]:
+    """Alerts that nobody looks after yet."""
+    return Alert.objects.visible_to(member).unanswered()
+
+
 def _failures(member: Membership) -> QuerySet[Any]:
     return Failure.objects.visible_to(member).unresolved()
 
@@ -64,6 +69,7 @@ COUNTERS: dict[str, Rows] = {
     "escalations": _escalations,
     "leaving": _leaving,
     "stalled": _stalled,
+    "alerts": _alerts,
     "failures": _failures,
     "connections": _connections,
 }

@@ -61,6 +61,7 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
         Entry("approvals:escalations", "clock-alert", "Escalations", "escalations"),
         Entry("approvals:leaving", "timer", "Leaving soon", "leaving"),
         Entry("stalled", "hourglass", "Stalled", "stalled"),
+        Entry("workflows:alerts", "siren", "Alerts", "alerts", True),
     ),
     "Flow": (
         Entry("workflows:runs", "activity", "Runs", covers=("workflows:run",)),

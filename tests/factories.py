@@ -21,6 +21,7 @@ from integrations.states import ActionState
 from opsdesk.lib import clock
 from opsdesk.settings import BASE_DIR
 from workflows.models import (
+    Alert,
     Authorization,
     Case,
     Decision,
@@ -407,6 +408,17 @@ def make_failure(
         run = make_run(make_case(organization, state=CaseState.FAILED), state=RunState.FAILED, reason=message)
         FailureItem.objects.create(failure=failure, run=run, detail=message)
     return failure
+
+
+def make_alert(organization: Organization | None, **fields: Any) -> Alert:
+    """Something that is wrong with the desk itself."""
+    fields = {
+        "kind": "workflow_silent",
+        "subject": f"workflow {next(_numbers)}",
+        "words": "Refund has not begun for 3 hours. Look whether the shop sends its webhooks.",
+        **fields,
+    }
+    return Alert.objects.create(organization=organization, **fields)
 
 
 def make_event(

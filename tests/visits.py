@@ -23,7 +23,7 @@ from auditlog.services import Actor, record
 from integrations.models import Connection
 from opsdesk.lib import clock
 from tests import factories
-from workflows.models import Case, Failure, Run
+from workflows.models import Alert, Case, Failure, Run
 from workflows.publishing import new_draft, new_draft_rules
 from workflows.states import EventState, Tier
 
@@ -37,6 +37,7 @@ _OWNERS: dict[str, type[Model]] = {
     "leaving": Case,
     "runs": Run,
     "failures": Failure,
+    "alerts": Alert,
     "connections": Connection,
     "audit": Entry,
 }
@@ -127,6 +128,7 @@ def furnish(slug: str) -> tuple[Organization, dict[str, User]]:
     viewer = factories.make_member(organization, f"vera-{slug}", Role.VIEWER)
     _draft_editions(organization)
     factories.make_failure(organization)
+    factories.make_alert(organization)
     factories.make_event(organization, state=EventState.QUARANTINED)
     factories.make_call(Connection.objects.get(organization=organization))
     leaving = factories.make_case(organization, amount="80.00")

@@ -21,3 +21,14 @@ class RetrySomeForm(ReasonForm):
     """How many of a failure's runs are tried again, by the button that was pressed."""
 
     count = forms.IntegerField(min_value=1, max_value=MOST_AT_ONCE)
+
+
+class NoteForm(forms.Form):
+    """What the person found who looks after an alert; may be left empty."""
+
+    note = forms.CharField(
+        label="Note",
+        max_length=LONGEST_REASON,
+        required=False,
+        widget=forms.TextInput(attrs={"placeholder": "What you found, or what you do about it", "autocomplete": "off"}),
+    )

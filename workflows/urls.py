@@ -2,10 +2,12 @@
 
 from django.urls import path
 
-from workflows.views import failures, quarantine, runs
+from workflows.views import alerts, failures, quarantine, runs
 
 app_name = "workflows"
 urlpatterns = [
+    path("alerts/", alerts.index, name="alerts"),
+    path("alerts/<int:pk>/acknowledge/", alerts.acknowledge, name="acknowledge_alert"),
     path("runs/", runs.index, name="runs"),
     path("runs/<int:pk>/", runs.show, name="run"),
     path("runs/<int:pk>/retry/", runs.retry, name="retry"),

@@ -21,6 +21,9 @@ register(
     workflows__failure__reopened="reported the failure again",
     workflows__failure__acknowledged="took on the failure",
     workflows__failure__resolved="resolved the failure",
+    workflows__alert__raised="raised the alert",
+    workflows__alert__acknowledged="looks after the alert",
+    workflows__alert__cleared="cleared the alert",
 )
 register(
     workflows__workflow__added="added the workflow",

@@ -1,4 +1,4 @@
-"""The piles of the home page: what waits for me, what is late, what leaves soon, what failed."""
+"""The piles of the home page: what is wrong, what waits for me, what is late, what leaves soon, what failed."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -13,7 +13,8 @@ from accounts.models import Membership
 from accounts.roles import Permission
 from approvals.models import Review, Stage
 from opsdesk.lib.money import Money
-from workflows.models import Case, Failure
+from workflows.alerts import title_of
+from workflows.models import Alert, Case, Failure
 from workflows.states import CaseState, RunState, Tier
 
 SHOWN = 4
@@ -55,6 +56,15 @@ class Reviews:
     next: Review | None
     # Whether this person may vote on the next one; others may look at it.
     mine_next: bool = False
+
+
+def alerts(member: Membership) -> list[Alert]:
+    """What is wrong with the desk itself, and has nobody yet first; each with the title of its kind."""
+    found = Alert.objects.visible_to(member).open().select_related("acknowledged_by")
+    rows = list(found.order_by(F("acknowledged_at").asc(nulls_first=True), "pk")[:SHOWN])
+    for alert in rows:
+        alert.title = title_of(alert.kind)  # type: ignore[attr-defined]
+    return rows
 
 
 def reviews(member: Membership) -> Reviews:

@@ -26,6 +26,7 @@ def index(request: OpsRequest) -> HttpResponse:
     doubt = sum(each.in_doubt for each in health)
     context = {
         "now": clock.now(),
+        "alerts": piles.alerts(member),
         "reviews": found,
         "failures": piles.failures(member),
         "cases": piles.open_cases(member),

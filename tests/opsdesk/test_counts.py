@@ -41,9 +41,13 @@ def test_each_number_counts_what_its_page_lists(organization, cast, numbers):
     factories.make_action(factories.make_run(factories.make_case(organization)), state=ActionState.UNKNOWN)
     factories.make_failure(organization)
     factories.make_failure(organization, state=FailureState.RESOLVED)
+    factories.make_alert(organization)
+    factories.make_alert(None)
+    factories.make_alert(organization, acknowledged_at=clock.now(), acknowledged_by=cast.maya)
+    factories.make_alert(organization, cleared_at=clock.now())
 
     assert numbers() == {
-        "queue": 4, "escalations": 2, "leaving": 1, "stalled": 3, "failures": 1, "connections": 0,
+        "queue": 4, "escalations": 2, "leaving": 1, "stalled": 3, "alerts": 2, "failures": 1, "connections": 0,
     }  # fmt: skip
 
 
@@ -68,6 +72,7 @@ def test_another_organization_does_not_count(organization, cast, numbers):
     other, _ = factories.make_desk("elsewhere", suffix="-elsewhere")
     factories.make_review(factories.make_case(other), due_at=clock.now() - HOUR)
     factories.make_failure(other)
+    factories.make_alert(other)
     Connection.objects.filter(organization=other).update(acting_enabled=False)
 
     assert set(numbers().values()) == {0}

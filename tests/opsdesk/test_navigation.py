@@ -43,9 +43,12 @@ def labels(request: HttpRequest) -> list[str]:
 @pytest.mark.parametrize(
     ("role", "seen"),
     [
-        (Role.OPERATOR, ["Home", "Queue", "Stalled", "Runs"]),
-        (Role.MANAGER, ["Home", "Queue", "Escalations", "Leaving soon", "Stalled", "Runs", "Failures", "Audit"]),
-        (Role.AUDITOR, ["Home", "Queue", "Stalled", "Runs", "Audit"]),
+        (Role.OPERATOR, ["Home", "Queue", "Stalled", "Alerts", "Runs"]),
+        (
+            Role.MANAGER,
+            ["Home", "Queue", "Escalations", "Leaving soon", "Stalled", "Alerts", "Runs", "Failures", "Audit"],
+        ),
+        (Role.AUDITOR, ["Home", "Queue", "Stalled", "Alerts", "Runs", "Audit"]),
     ],
 )
 def test_a_person_sees_the_entries_whose_views_they_may_open(visit, role, seen):

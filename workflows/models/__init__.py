@@ -1,5 +1,6 @@
-"""The rows of the engine: definitions, events, cases, runs, decisions, authorizations and failures."""
+"""The rows of the engine: definitions, events, cases, runs, decisions, authorizations, failures and alerts."""
 
+from workflows.models.alerts import Alert
 from workflows.models.cases import Case, Correction, Event
 from workflows.models.decisions import Authorization, Decision, Rule, RuleSet
 from workflows.models.definitions import Step, Workflow, WorkflowVersion
@@ -7,6 +8,7 @@ from workflows.models.failures import Failure, FailureItem
 from workflows.models.runs import Run, StepRun
 
 __all__ = [
+    "Alert",
     "Authorization",
     "Case",
     "Correction",
