@@ -150,8 +150,7 @@ def correct(case_id: int, *, by: User, changes: Mapping[str, str], reason: str) 
         after=changed,
         reason=reason,
     )
-    for listener in registry.withdrawals:
-        listener(case, f"{by} corrected the request")
+    void_consent(case, f"{by} corrected the request")
     for name, value in content.items():
         setattr(case, name, value)
     case.save(update_fields=list(content))
@@ -159,6 +158,12 @@ def correct(case_id: int, *, by: User, changes: Mapping[str, str], reason: str) 
 
     start_over(run, case, by=by, reason=reason)
     return case
+
+
+def void_consent(case: Case, reason: str) -> None:
+    """Tell those who asked people about the case that it is no longer what it was; the caller holds its lock."""
+    for listener in registry.withdrawals:
+        listener(case, reason)
 
 
 @transaction.atomic
@@ -175,11 +180,12 @@ def withdraw(case_id: int, *, actor: Actor, reason: str) -> bool:
             wake_at=None,
             lease_until=None,
             waits_for="",
+            paused_at=None,
+            paused_why="",
             reason=reason[:300],
         )
         failing.take_off(run, actor=actor, reason="Its last case was withdrawn.")
-    for listener in registry.withdrawals:
-        listener(case, reason)
+    void_consent(case, reason)
     case.move_to(CaseState.CANCELED, closed_at=Now(), standing=reason[:200])
     record(
         "workflows.case.withdrawn",

@@ -24,6 +24,10 @@ class NotRepairable(DomainError):
     message = "This run has not failed: there is nothing to repair."
 
 
+class NotFitting(DomainError):
+    """What a person wants to do with a run does not fit where the run stands."""
+
+
 class Unreadable(DomainError):
     """An event's body cannot be understood; it is quarantined with the text as reason."""
 

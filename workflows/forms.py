@@ -2,6 +2,7 @@
 
 from django import forms
 
+from workflows.engine.controls import PRIORITIES
 from workflows.failures import MOST_AT_ONCE
 
 LONGEST_REASON = 300
@@ -31,4 +32,18 @@ class NoteForm(forms.Form):
         max_length=LONGEST_REASON,
         required=False,
         widget=forms.TextInput(attrs={"placeholder": "What you found, or what you do about it", "autocomplete": "off"}),
+    )
+
+
+class SkipForm(ReasonForm):
+    """Which step is left out: the one the person saw, for the run may stand at another by now."""
+
+    step = forms.SlugField(max_length=40)
+
+
+class PrioritizeForm(ReasonForm):
+    """How urgent a run is, compared with others."""
+
+    priority = forms.TypedChoiceField(
+        coerce=int, choices=[(number, words.capitalize()) for number, words in PRIORITIES.items()]
     )

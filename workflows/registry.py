@@ -125,6 +125,11 @@ def add_standing_effect(check: Callable[[int], bool]) -> None:
         standing_effects.append(check)
 
 
+def stands(case_id: int) -> bool:
+    """Whether something that was done outside for a case still stands, or may."""
+    return any(check(case_id) for check in standing_effects)
+
+
 def add_definition_check(check: Callable[["WorkflowVersion"], list[str]]) -> None:
     """Have `check` asked, before a version is published, what keeps it from running; in sentences."""
     if check not in definition_checks:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from workflows.views import alerts, failures, quarantine, runs
+from workflows.views import alerts, controls, failures, quarantine, runs
 
 app_name = "workflows"
 urlpatterns = [
@@ -10,7 +10,13 @@ urlpatterns = [
     path("alerts/<int:pk>/acknowledge/", alerts.acknowledge, name="acknowledge_alert"),
     path("runs/", runs.index, name="runs"),
     path("runs/<int:pk>/", runs.show, name="run"),
-    path("runs/<int:pk>/retry/", runs.retry, name="retry"),
+    path("runs/<int:pk>/pause/", controls.pause, name="pause"),
+    path("runs/<int:pk>/resume/", controls.resume, name="resume"),
+    path("runs/<int:pk>/retry/", controls.retry, name="retry"),
+    path("runs/<int:pk>/skip/", controls.skip, name="skip"),
+    path("runs/<int:pk>/restart/", controls.restart, name="restart"),
+    path("runs/<int:pk>/cancel/", controls.cancel, name="cancel"),
+    path("runs/<int:pk>/prioritize/", controls.prioritize, name="prioritize"),
     path("failures/", failures.index, name="failures"),
     path("failures/quarantine/", quarantine.index, name="quarantine"),
     path("failures/<int:pk>/", failures.show, name="failure"),

@@ -87,7 +87,10 @@ def _runs(effects: Effects | None) -> tuple[int, list[str]]:
     )
     for_nobody = silent.exclude(waits_for__in=[WaitsFor.REVIEW, WaitsFor.ACTION])
     overdue = Run.objects.filter(
-        state__in=[RunState.READY, RunState.WAITING], wake_at__lt=Now() - _PATIENCE, workflow__enabled=True
+        state__in=[RunState.READY, RunState.WAITING],
+        paused_at=None,
+        wake_at__lt=Now() - _PATIENCE,
+        workflow__enabled=True,
     )
     without = Case.objects.exclude(state__in=CASE_FINAL).exclude(
         pk__in=Run.objects.filter(Q(state__in=RUN_ACTIVE) | Q(state=RunState.FAILED)).values("case")

@@ -22,6 +22,8 @@ from workflows.states import EventState, FailureState, RunState, Tier, WaitsFor
 MOST = 200  # rows of one kind that are looked at, the longest waiting first
 # What takes less than this is on its way.
 GRACE = timedelta(minutes=2)
+# A pause that lasts longer may have been forgotten.
+PAUSED_LONG = timedelta(days=1)
 # Older quarantined events are no longer news; they stay on the failures page.
 EVENTS_SINCE = timedelta(days=7)
 _SENT_BY_DESK = {
@@ -88,13 +90,14 @@ def _why_not_sent(action: Action, *, paused: bool) -> str:
 
 
 def runs(member: Membership, now: datetime) -> Iterator[Waiting]:
-    """Runs that wait for a system or another try, and runs that no worker takes."""
-    stuck = Q(state=RunState.WAITING, waits_for__in=[WaitsFor.CONNECTION, WaitsFor.RETRY])
+    """Runs that wait for a system or another try, runs that no worker takes, and runs that somebody paused long ago."""
+    stuck = Q(state=RunState.WAITING, waits_for__in=[WaitsFor.CONNECTION, WaitsFor.RETRY], paused_at=None)
     rows = (
         Run.objects.visible_to(member)
         .filter(
             (stuck & Q(waiting_since__lt=now - GRACE))
-            | Q(state__in=[RunState.READY, RunState.WAITING], wake_at__lt=now - GRACE)
+            | Q(state__in=[RunState.READY, RunState.WAITING], wake_at__lt=now - GRACE, paused_at=None)
+            | Q(paused_at__lt=now - PAUSED_LONG)
             | Q(state=RunState.RUNNING, lease_until__lt=now - GRACE)
         )
         .select_related("case")
@@ -107,7 +110,7 @@ def runs(member: Membership, now: datetime) -> Iterator[Waiting]:
 
 def _run(run: Run) -> Waiting:
     to_run = reverse("workflows:run", args=[run.pk])
-    held = run.state == RunState.WAITING and run.waits_for == WaitsFor.CONNECTION
+    held = run.state == RunState.WAITING and run.waits_for == WaitsFor.CONNECTION and run.paused_at is None
     words = {
         RunState.READY: "No worker has taken it.",
         RunState.RUNNING: "Its worker is gone; the sweeper gives it back.",
@@ -116,11 +119,11 @@ def _run(run: Run) -> Waiting:
         title=f"RUN-{run.pk}",
         url=to_run,
         detail=f"{run.case}, {run.case.who}",
-        reason=words.get(RunState(run.state), run.reason),
-        since=_since(run),
+        reason=f"Paused by {run.paused_why}" if run.paused_at else words.get(RunState(run.state), run.reason),
+        since=run.paused_at or _since(run),
         help_label="Open the connection" if held else "Open the run",
         help_url=_to_connections() if held else to_run,
-        by_desk=True,
+        by_desk=run.paused_at is None,
     )
 
 

@@ -222,3 +222,71 @@ def test_runs_of_another_organization_are_not_there(organization, cast, sign_in)
     assert client.get(page(run)).status_code == 404
     assert client.post(f"{page(run)}retry/", {"reason": "Mine now."}).status_code == 404
     assert list(client.get(RUNS).context["page"].rows) == []
+
+
+@pytest.mark.parametrize(
+    ("control", "verb"),
+    [
+        ("pause", "paused"),
+        ("skip", "skipped"),
+        ("restart", "restarted"),
+        ("cancel", "canceled"),
+        ("prioritize", "prioritized"),
+    ],
+)
+def test_every_button_asks_why_and_does_its_thing(organization, cast, sign_in, control, verb):
+    more = {"skip": {"step": "understand"}, "prioritize": {"priority": "10"}}.get(control, {})
+    run = factories.make_run(factories.make_case(organization))
+    client = sign_in(cast.maya)
+
+    assert client.post(f"{page(run)}{control}/", more).status_code == 422
+    assert not Entry.objects.filter(verb=f"workflows.run.{verb}").exists()
+    assert client.post(f"{page(run)}{control}/", {"reason": "The shop asked.", **more}).status_code == 302
+
+    entry = Entry.objects.get(verb=f"workflows.run.{verb}")
+    assert (entry.user, entry.reason, entry.subject_id) == (cast.maya, "The shop asked.", run.pk)
+
+
+def test_the_page_offers_what_fits_and_says_why_the_rest_does_not(organization, cast, sign_in):
+    run = factories.make_run(factories.make_case(organization))
+    client = sign_in(cast.maya)
+
+    text = text_of(client.get(page(run)))
+    assert "Pause Skip “understand” Restart Cancel" in text
+    assert "Resume: It is not paused." in text and "Retry: This run has not failed" in text
+    client.post(f"{page(run)}pause/", {"reason": "The fair."})
+    text = text_of(client.get(page(run)))
+    assert "Resume Skip “understand” Restart Cancel" in text and "Pause: It is paused already." in text
+    assert client.post(f"{page(run)}resume/", {"reason": "It is over."}).status_code == 302
+    assert Run.objects.get(pk=run.pk).paused_at is None
+
+
+def test_an_ended_run_has_no_controls(organization, cast, sign_in):
+    run = factories.make_run(factories.make_case(organization, state=CaseState.DONE), state=RunState.SUCCEEDED)
+
+    response = sign_in(cast.maya).get(page(run))
+
+    assert "formaction" not in response.content.decode()
+    assert sign_in(cast.maya).post(f"{page(run)}pause/", {"reason": "Too late."}).status_code == 409
+
+
+def test_an_odd_priority_or_step_changes_nothing(organization, cast, sign_in):
+    run = factories.make_run(factories.make_case(organization))
+    client = sign_in(cast.maya)
+
+    for control, more in (("prioritize", {"priority": "0"}), ("skip", {"step": "a b"}), ("skip", {})):
+        assert client.post(f"{page(run)}{control}/", {"reason": "Why not.", **more}).status_code == 422
+    assert client.post(f"{page(run)}skip/", {"reason": "Why not.", "step": "decide"}).status_code == 409
+    assert (Run.objects.get(pk=run.pk).priority, Run.objects.get(pk=run.pk).position) == (50, 0)
+
+
+def test_controls_cost_the_same_with_many_effects(organization, cast, sign_in):
+    run = factories.make_run(factories.make_case(organization))
+    action = factories.make_action(run)
+    client = sign_in(cast.maya)
+
+    few = cost(client, page(run))
+    for _ in range(30):
+        factories.make_call(action.connection, action=action)
+
+    assert cost(client, page(run)) == few <= MOST_STATEMENTS

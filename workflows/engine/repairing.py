@@ -59,7 +59,8 @@ def _park_poison(run_id: int, case_id: int) -> None:
     )
     if run is None:
         return
-    step = run.version.steps.order_by("position")[run.position]
+    steps = definition_of(run.version_id).steps
+    step = steps[min(run.position, len(steps) - 1)]
     failed = StepFailed(
         FailureKind.DEFECT,
         f"The worker died {MOST_LOST_LEASES} times at the step {step.key}: look before trying again.",
@@ -89,29 +90,31 @@ def retry(run_id: int, *, by: User, reason: str) -> Run:
     run = Run.objects.select_for_update(of=("self",)).get(pk=run_id)
     if run.state != RunState.FAILED or case.state != CaseState.FAILED:
         raise NotRepairable
-    step = definition_of(run.version_id).steps[run.position]
+    steps = definition_of(run.version_id).steps
+    step = steps[min(run.position, len(steps) - 1)]
     # What was done outside is not decided anew: the step itself says what follows from it.
-    stands = any(check(run.case_id) for check in registry.standing_effects)
-    if registry.step_kinds[step.kind].starts_over and not stands:
+    if registry.step_kinds[step.kind].starts_over and not registry.stands(run.case_id):
         start_over(run, case, by=by, reason=reason)
     else:
-        _go_on(run, case, by=by, reason=reason, position=run.position)
+        go_on(run, case, by=by, reason=reason, position=run.position)
     crashpoint("repair.before_commit")
     transaction.on_commit(lambda: crashpoint("repair.after_commit"))
     return run
 
 
-def start_over(run: Run, case: Case, *, by: User, reason: str) -> None:
-    """Send a run back to its first step because the case's content changed; the caller holds both row locks."""
-    run.facts = {}
-    run.save(update_fields=["facts"])
-    _go_on(run, case, by=by, reason=reason, position=0)
+def start_over(run: Run, case: Case, *, by: User, reason: str, verb: str = "workflows.run.repaired") -> None:
+    """Send a run back to its first step, nothing gathered and nothing left out; the caller holds both row locks."""
+    run.facts, run.skipped = {}, []
+    run.save(update_fields=["facts", "skipped"])
+    go_on(run, case, by=by, reason=reason, position=0, verb=verb)
 
 
-def _go_on(run: Run, case: Case, *, by: User, reason: str, position: int) -> None:
+def go_on(run: Run, case: Case, *, by: User, reason: str, position: int, verb: str = "workflows.run.repaired") -> None:
+    """Have a run taken up at a step; the caller holds both row locks. A worker that has it writes nothing more."""
+    before = {"state": run.state, "position": run.position}
     changes = {
         "position": position, "wake_at": Now(), "waits_for": "", "reason": "", "attempt": 0, "ended_at": None,
-        "waiting_since": None, "lost_leases": 0, "epoch": F("epoch") + 1,
+        "waiting_since": None, "lost_leases": 0, "epoch": F("epoch") + 1, "lease_owner": "", "lease_until": None,
     }  # fmt: skip
     if run.state == RunState.READY:
         Run.objects.filter(pk=run.pk, state=RunState.READY).update(**changes)
@@ -121,11 +124,12 @@ def _go_on(run: Run, case: Case, *, by: User, reason: str, position: int) -> Non
         case.move_to(CaseState.OPEN, standing="Is tried again.")
     failing.take_off(run, actor=Actor.person(by), reason="Its last run was repaired.")
     record(
-        "workflows.run.repaired",
+        verb,
         actor=Actor.person(by),
         organization_id=run.organization_id,
         subject=("run", run.pk),
         case_id=case.pk,
+        before=before,
         after={"position": position},
         reason=reason,
     )

@@ -92,11 +92,13 @@ def _context(run: Run) -> RunContext:
 
 def _fetch(contexts: Sequence[RunContext]) -> None:
     """Let steps that ask the outside world do so, together, before any transaction is open."""
-    for name in {context.step.kind for context in contexts}:
+    # A run whose last step was skipped has nothing left to ask.
+    asking = [context for context in contexts if context.run.position < len(context.definition.steps)]
+    for name in {context.step.kind for context in asking}:
         kind = step_kinds[name]
         if kind.asks_outside:
             crashpoint("fetch.before")
-            kind.fetch([context for context in contexts if context.step.kind == name])
+            kind.fetch([context for context in asking if context.step.kind == name])
             crashpoint("fetch.after")
 
 
@@ -137,6 +139,9 @@ def _turn(contexts: list[RunContext]) -> list[Run]:
 def _perform_steps(context: RunContext) -> bool:
     """Perform steps until the run stops for now; True when the next step has to ask the outside world first."""
     run, steps = context.run, context.definition.steps
+    if run.position >= len(steps):
+        _stop(context, Finish(CaseState.DONE, "Every step is done or was skipped by a person."))
+        return False
     while True:
         try:
             if isinstance(context.fetched, StepFailed):

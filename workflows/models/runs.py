@@ -24,9 +24,8 @@ class RunQuerySet(models.QuerySet["Run"]):
 
     def due(self) -> Self:
         """Runs a worker may take now, by the database's clock: most urgent first."""
-        return self.filter(state__in=[RunState.READY, RunState.WAITING], wake_at__lte=Now()).order_by(
-            "priority", "wake_at"
-        )
+        at_rest = self.filter(state__in=[RunState.READY, RunState.WAITING], paused_at=None)
+        return at_rest.filter(wake_at__lte=Now()).order_by("priority", "wake_at")
 
 
 class Run(Movable):
@@ -51,6 +50,15 @@ class Run(Movable):
     lease_until = models.DateTimeField(null=True)
     epoch = models.PositiveIntegerField(default=0, help_text="Grows with each lease; an expired worker's is too small.")
     lost_leases = models.PositiveSmallIntegerField(default=0)
+    paused_at = models.DateTimeField(null=True, help_text="Set: it keeps its state, and no worker takes it.")
+    paused_why = models.CharField(
+        max_length=300, blank=True, db_default="", help_text="Who paused it and why, in words."
+    )
+    skipped = models.JSONField(
+        default=list,
+        db_default=models.Value([], models.JSONField()),
+        help_text="Steps that people left out: step, by and reason of each.",
+    )
     started_at = models.DateTimeField(db_default=Now())
     ended_at = models.DateTimeField(null=True)
 
@@ -83,12 +91,17 @@ class Run(Movable):
                 condition=Q(state__in=sorted(RUN_FINAL), ended_at__isnull=False)
                 | (~Q(state__in=sorted(RUN_FINAL)) & Q(ended_at=None)),
             ),
+            models.CheckConstraint(
+                name="workflows_run_paused_at_rest_with_reason",
+                condition=Q(paused_at=None, paused_why="")
+                | (Q(paused_at__isnull=False, state__in=[RunState.READY, RunState.WAITING]) & ~Q(paused_why="")),
+            ),
         ]
         indexes = [
             models.Index(
                 name="workflows_run_due",
                 fields=["priority", "wake_at"],
-                condition=Q(state__in=[RunState.READY, RunState.WAITING], wake_at__isnull=False),
+                condition=Q(state__in=[RunState.READY, RunState.WAITING], wake_at__isnull=False, paused_at=None),
             ),
             models.Index(name="workflows_run_leased", fields=["lease_until"], condition=Q(state=RunState.RUNNING)),
             models.Index(name="workflows_run_list", fields=["organization", "-id"]),
@@ -111,6 +124,7 @@ class StepRun(models.Model):
         WAITING = "waiting", "waiting"
         FAILED = "failed", "failed"
         FINISHED = "finished", "finished the case"
+        SKIPPED = "skipped", "skipped by a person"
 
     run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="steps")
     position = models.PositiveSmallIntegerField()

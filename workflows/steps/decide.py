@@ -37,6 +37,7 @@ class Decide:
         demands = [
             *_of_rules(rule_set, run.facts).demands,
             *(demand for each in asked for demand in each.demands),
+            *_of_skipped(run.skipped),
         ]
         tier = _strictest(demands, silent=rule_set is None or not asked)
         edition = ", ".join(each.edition for each in asked if each.edition)
@@ -76,6 +77,14 @@ def _of_rules(rule_set: RuleSet | None, facts: Mapping[str, Any]) -> Demands:
         nobody = Demand("rules", "undetermined", "No rules are published, so a person decides", Tier.FULL_REVIEW)
         return Demands("no rules", (nobody,))
     return Demands(str(rule_set), tuple(rules.evaluate(rule, facts) for rule in rule_set.rules.all()))
+
+
+def _of_skipped(skipped: Sequence[Mapping[str, str]]) -> list[Demand]:
+    """Whoever leaves a step out cannot lower what is asked: people look at the whole case."""
+    return [
+        Demand("controls", "hit", f"{each['by']} skipped the step {each['step']} ({each['reason']})", Tier.FULL_REVIEW)
+        for each in skipped
+    ]
 
 
 def _strictest(demands: Sequence[Demand], *, silent: bool) -> Tier:

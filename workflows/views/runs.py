@@ -1,23 +1,22 @@
 """Runs: the list, and one run with its timeline."""
 
-from django.contrib import messages
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect
-from django.views.decorators.http import require_GET, require_POST
+from django.shortcuts import get_object_or_404
+from django.views.decorators.http import require_GET
 
 from accounts.access import requires
 from accounts.roles import Permission
 from opsdesk.lib import clock
 from opsdesk.lib.errors import DomainError
-from opsdesk.lib.htmx import render_page
+from opsdesk.lib.htmx import render_page, wants_fragment
 from opsdesk.lib.paging import newest_first
 from opsdesk.lib.requests import OpsRequest
 from workflows import timeline
-from workflows.engine import repairing
 from workflows.filters import RunFilter
 from workflows.forms import ReasonForm
 from workflows.models import Run
-from workflows.states import RUN_FINAL, RunState
+from workflows.states import RUN_FINAL
+from workflows.views.buttons import buttons_of
 
 
 @require_GET
@@ -38,26 +37,10 @@ def _narrowed(chosen: RunFilter) -> bool:
 @requires(Permission.SEE_DESK)
 def show(request: OpsRequest, pk: int) -> HttpResponse:
     """One run: its stages, why it waits, what was decided, and what was sent."""
-    return _run(request, pk)
+    return show_run(request, pk)
 
 
-@require_POST
-@requires(Permission.REPAIR)
-def retry(request: OpsRequest, pk: int) -> HttpResponse:
-    """Try the failed step once more."""
-    run = get_object_or_404(Run.objects.visible_to(request.membership), pk=pk)
-    form = ReasonForm(request.POST)
-    if not form.is_valid():
-        return _run(request, pk, form=form, status=422)
-    try:
-        repairing.retry(run.pk, by=request.user, reason=form.cleaned_data["reason"])
-    except DomainError as refusal:
-        return _run(request, pk, form=form, refusal=refusal, status=409)
-    messages.success(request, f"Run {run.pk} is tried again.")
-    return redirect("workflows:run", run.pk)
-
-
-def _run(
+def show_run(
     request: OpsRequest,
     pk: int,
     *,
@@ -65,12 +48,15 @@ def _run(
     refusal: DomainError | None = None,
     status: int = 200,
 ) -> HttpResponse:
+    """The page of one run, with a form that was refused or a control that did not fit."""
     runs = Run.objects.visible_to(request.membership).select_related("case", "workflow", "version")
     run = get_object_or_404(runs, pk=pk)
     steps = list(run.steps.all())
     # Actions live on the floor above; the relation is all that is known of them here.
     actions = list(run.actions.select_related("connection").prefetch_related("calls").order_by("pk"))
     stages = timeline.stages_of(run, steps, actions, clock.now())
+    # The part that refreshes itself holds no form.
+    shows_controls = request.membership.may(Permission.REPAIR) and not wants_fragment(request)
     context = {
         "run": run,
         "steps": steps,
@@ -80,7 +66,7 @@ def _run(
         "live": run.state not in RUN_FINAL,
         "form": form or ReasonForm(),
         "refusal": refusal,
-        "may_retry": run.state == RunState.FAILED and request.membership.may(Permission.REPAIR),
+        "controls": buttons_of(run) if shows_controls else None,
         "failure": run.failure_items.filter(repaired_at=None).select_related("failure__owner").first(),
     }
     return render_page(request, "workflows/run_detail.html", "workflows/_run_facts.html", context, status=status)

@@ -1,0 +1,126 @@
+"""Which controls fit a run as it stands: the one table for buttons, previews and the controls themselves.
+
+Each function gives, in a sentence, why its control does not fit; "" when it does.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+
+from workflows import registry
+from workflows.engine.definitions import StepDefinition, definition_of
+from workflows.models import Run
+from workflows.states import CASE_FINAL, CaseState, RunState, WaitsFor
+
+# Consent, and what decides how much of it is needed, is left out by nobody.
+NEVER_SKIPPED = frozenset({"approve", "decide"})
+_TRIED_AGAIN = (WaitsFor.RETRY, WaitsFor.CONNECTION)
+_ENDED = frozenset({RunState.SUCCEEDED, RunState.CANCELED})
+_STANDS = "Something that was done for it outside stands, or may: settle that first."
+_UNDER_WAY = "What it does outside is under way: wait for the answer."
+
+
+class _Looked:
+    """A run that is being looked at; what has to be asked for is asked once."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    @cached_property
+    def stands(self) -> bool:
+        """Whether something done outside for its case stands, or may."""
+        return registry.stands(self.run.case_id)
+
+
+def step_of(run: Run) -> StepDefinition:
+    """The step a run stands at; the last one when all are behind it."""
+    steps = definition_of(run.version_id).steps
+    return steps[min(run.position, len(steps) - 1)]
+
+
+def _ended(run: Run) -> str:
+    return f"It has ended: {run.get_state_display().lower()}." if run.state in _ENDED else ""
+
+
+def _pause(looked: _Looked) -> str:
+    run = looked.run
+    if run.paused_at is not None:
+        return "It is paused already."
+    return "It is stopped already." if run.state == RunState.FAILED else _ended(run)
+
+
+def _resume(looked: _Looked) -> str:
+    return "" if looked.run.paused_at is not None else "It is not paused."
+
+
+def _cancel(looked: _Looked) -> str:
+    run = looked.run
+    if run.state in _ENDED or run.case.state in CASE_FINAL:
+        return _ended(run) or "Its case is closed."
+    if run.waits_for == WaitsFor.ACTION:
+        return _UNDER_WAY
+    return _STANDS if looked.stands else ""
+
+
+def _retry(looked: _Looked) -> str:
+    run = looked.run
+    if run.state == RunState.FAILED and run.case.state == CaseState.FAILED:
+        return ""
+    if run.state != RunState.WAITING or run.waits_for not in _TRIED_AGAIN:
+        return "This run has not failed: there is nothing to repair."
+    return "It is paused: let it go on first." if run.paused_at is not None else ""
+
+
+def _restart(looked: _Looked) -> str:
+    run = looked.run
+    if run.state in _ENDED or run.case.state in CASE_FINAL:
+        return _ended(run) or "Its case is closed."
+    return _STANDS if run.waits_for == WaitsFor.ACTION or looked.stands else ""
+
+
+def _skip(looked: _Looked) -> str:
+    run = looked.run
+    if run.state in _ENDED or run.case.state in CASE_FINAL:
+        return _ended(run) or "Its case is closed."
+    if run.state == RunState.RUNNING:
+        return "A worker is at it at this moment: pause it first."
+    if run.waits_for == WaitsFor.ACTION:
+        return _UNDER_WAY
+    definition = definition_of(run.version_id)
+    if run.position >= len(definition.steps):
+        return "No step is left."
+    return _why_never(definition.steps[run.position])
+
+
+def _why_never(step: StepDefinition) -> str:
+    """Why nobody may leave this step out."""
+    if step.kind in NEVER_SKIPPED:
+        return f"The step {step.key} is never skipped: consent is given by those who may give it."
+    if registry.step_kinds[step.kind].moves_money:
+        return f"The step {step.key} is never skipped: it moves money."
+    return ""
+
+
+def _prioritize(looked: _Looked) -> str:
+    return _ended(looked.run)
+
+
+CONTROLS: Mapping[str, Callable[[_Looked], str]] = {
+    "pause": _pause,
+    "resume": _resume,
+    "retry": _retry,
+    "skip": _skip,
+    "restart": _restart,
+    "cancel": _cancel,
+    "prioritize": _prioritize,
+}
+
+
+def why_not(control: str, run: Run) -> str:
+    """Why a control does not fit the run; "" when it does. Reads `run.case`."""
+    return CONTROLS[control](_Looked(run))
+
+
+def all_why_not(run: Run) -> dict[str, str]:
+    """The same for every control."""
+    looked = _Looked(run)
+    return {control: refuses(looked) for control, refuses in CONTROLS.items()}
