@@ -10,8 +10,10 @@ from django.test import Client
 
 from approvals import services
 from integrations.models import Customer
+from opsdesk.lib import clock
 from opsdesk.lib.wording import visible
 from opsdesk.settings import BASE_DIR
+from tests import factories
 from tests.plugins.line import Line, open_review_of
 from tests.visits import Url, client_of, every_url, furnish, quietly
 from workflows.models import Case, Event, Failure
@@ -90,6 +92,9 @@ def suffered(line: Line, text: str) -> Case:
     line.store(f'{{"type": "refund.requested", "data": {text}'.encode(errors="surrogatepass"))
     case = line.ask("141.48", customer="evil", **fields)
     line.work()
+    factories.make_alert(
+        line.organization, words=text[:500], note=text[:300], acknowledged_by=line.cast.ada, acknowledged_at=clock.now()
+    )
     services.escalate(open_review_of(case).pk, by=line.cast.ada, text=text[:2000])
     return case
 
@@ -138,7 +143,7 @@ def test_it_is_inert_on_every_page(line, text):
     # What was proved is proved of pages that do show it.
     start = visible(text)[:40]
     showing = {address.split("/")[1] for address, page in shown.items() if start in Harm(page).text}
-    assert showing >= {"cases", "queue", "failures", "runs", "admin"}
+    assert showing >= {"cases", "queue", "failures", "runs", "alerts", "admin"}
     assert Event.objects.filter(state=EventState.QUARANTINED).exists() and Failure.objects.exists()
     assert max(len(page) for page in shown.values()) < 400_000
 

@@ -62,7 +62,7 @@ def _page(
     found = list(visible.order_by("since", "pk")[:SHOWN])
     for alert in found:
         alert.title = alerts.title_of(alert.kind)  # type: ignore[attr-defined]
-        blank = NoteForm(auto_id=f"alert-{alert.pk}-%s", initial={"note": alert.note})
+        blank = NoteForm(auto_id=f"alert-{alert.pk}-%s")
         alert.form = refused if refused and alert.pk == refused_pk else blank  # type: ignore[attr-defined]
     context = {
         "alerts": found,
