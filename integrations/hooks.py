@@ -9,18 +9,21 @@ import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, NamedTuple, cast
 
 import structlog
 from django.core.handlers.wsgi import WSGIRequest
 from django.db import Error, OperationalError, connection
+from django.db.models import Q
+from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from accounts.access import public
 from integrations.models import Endpoint
 from integrations.secrets import Undecryptable
-from integrations.signatures import BadSignature, verify
+from integrations.signatures import BadSignature, WrongTime, verify
 from opsdesk.lib import clock, queue
 from opsdesk.lib.crashing import crashpoint
 from workflows.states import EventState
@@ -29,6 +32,7 @@ log = structlog.get_logger(__name__)
 
 LARGEST = 256 * 1024
 RETRY_AFTER_SECONDS = 5
+_NOTED_EVERY = timedelta(seconds=10)
 # What makes an endpoint the same one; in the order of the INSERT.
 _PROVEN = ("id", "secret", "old_secret", "old_secret_until")
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -143,10 +147,18 @@ def _take(request: HttpRequest, body: bytes, organization: str, slug: str) -> Ta
     try:
         key = verify(endpoint, request.headers, body, clock.now())
     except BadSignature as bad:
+        if isinstance(bad, WrongTime):
+            _note_wrong_time(endpoint, bad)
         raise Refused(401, f"The signature was not accepted: {bad}.") from bad
     if not endpoint.enabled:
         raise Refused(404, "Nobody listens here.")
     return _store(endpoint, _Message(source, key, body, digest), tried=_same(kept, endpoint))
+
+
+def _note_wrong_time(endpoint: Endpoint, bad: WrongTime) -> None:
+    """Leave word for the watchdog that the sender's clock or ours is wrong, now and then in a flood of them."""
+    lately = Q(refused_at__gt=Now() - _NOTED_EVERY)
+    Endpoint.objects.filter(pk=endpoint.pk).exclude(lately).update(refused_at=Now(), refused_skew=bad.skew)
 
 
 def _read_endpoint(organization: str, slug: str) -> Endpoint:

@@ -1,13 +1,15 @@
 """Sending intents: claimed and committed first, then called, then recorded. No call happens inside a transaction."""
 
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
+from structlog.contextvars import bind_contextvars, bound_contextvars
 
 from integrations import recording
 from integrations.errors import CallFailed
@@ -53,16 +55,24 @@ def send_due(limit: int = 20) -> int:
     try:
         # All at once, so that none spends its lease waiting for others; each is recorded when its answer comes.
         with ThreadPoolExecutor(max_workers=len(actions)) as pool:
-            under_way = {pool.submit(_try, action, calls): action for action in actions}
+            under_way = {pool.submit(copy_context().run, _try, action, calls): action for action in actions}
             for done in as_completed(under_way):
-                _record(under_way[done], done.result())
+                action = under_way[done]
+                with bound_contextvars(**_ids(action)):
+                    _record(action, done.result())
     finally:
         Call.objects.bulk_create(calls)
     return len(actions)
 
 
+def _ids(action: Action) -> dict[str, int]:
+    """What every line of the log says about an action."""
+    return {"action_id": action.pk, "run_id": action.run_id, "case_id": action.case_id}
+
+
 def _try(action: Action, calls: list[Call]) -> Answer:
     """One try, in a thread without a database connection; its log rows go to `calls`."""
+    bind_contextvars(**_ids(action))  # in this thread's own copy
     try:
         gateway = gateway_of(action.connection)
         try:
@@ -72,7 +82,7 @@ def _try(action: Action, calls: list[Call]) -> Answer:
                 row.action_id = action.pk
             calls.extend(gateway.calls)
     except Exception as error:
-        log.exception("action_broke", action_id=action.pk)
+        log.exception("action_broke")
         message = f"The desk stumbled over it: {type(error).__name__}: {error}"[:300]
         return Answer(trouble=CallFailed(FailureKind.TRANSIENT, message, effect_possible=True))
 
@@ -86,26 +96,29 @@ def _record(action: Action, answer: Answer) -> None:
     except Exception as error:
         if is_lost(error):
             raise
-        log.exception("answer_not_recorded", action_id=action.pk)
+        log.exception("answer_not_recorded")
+
+
+def claimable() -> QuerySet[Action]:
+    """Actions a worker may take now, the longest due first: due, and held back by no switch."""
+    may_send = Q(
+        state__in=[ActionState.RESERVED, ActionState.SENDING, ActionState.UNKNOWN],
+        connection__acting_enabled=True,
+        organization__acting_enabled=True,
+        run__workflow__enabled=True,
+    )
+    return (
+        Action.objects.filter(may_send | Q(state__in=_TO_READ), due_at__lte=Now(), connection__enabled=True)
+        # News about the payment is read first: it may leave less than is held.
+        .exclude(state=ActionState.RESERVED, payment__reread_at__lte=Now())
+        .order_by("due_at")
+    )
 
 
 def claim(limit: int) -> list[Action]:
     """Take due actions for this worker. An expired lease means the answer was lost: unknown, never failed."""
     with transaction.atomic():
-        may_send = Q(
-            state__in=[ActionState.RESERVED, ActionState.SENDING, ActionState.UNKNOWN],
-            connection__acting_enabled=True,
-            organization__acting_enabled=True,
-            run__workflow__enabled=True,
-        )
-        due = (
-            Action.objects.filter(may_send | Q(state__in=_TO_READ), due_at__lte=Now(), connection__enabled=True)
-            # News about the payment is read first: it may leave less than is held.
-            .exclude(state=ActionState.RESERVED, payment__reread_at__lte=Now())
-            .order_by("due_at")
-            .select_related("connection", "payment")
-            .select_for_update(skip_locked=True, of=("self",))
-        )
+        due = claimable().select_related("connection", "payment").select_for_update(skip_locked=True, of=("self",))
         actions = list(due[:limit])
         now = clock.now()
         for action in actions:

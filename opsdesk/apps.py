@@ -7,5 +7,10 @@ class OpsdeskConfig(AppConfig):
     name = "opsdesk"
 
     def ready(self) -> None:
-        """Make the Celery application the current one before anybody rings it."""
+        """Make the Celery application the current one before anybody rings it; name what the watchdog looks for."""
         import opsdesk.celery  # noqa: F401
+        from opsdesk.watch.watchdog import CHECKS
+        from workflows.alerts import add_alert_kind
+
+        for check in CHECKS:
+            add_alert_kind(check.kind, check.title)

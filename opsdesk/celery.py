@@ -3,8 +3,9 @@
 import os
 from typing import Any
 
+import structlog
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, task_postrun, task_prerun
 from kombu.entity import Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsdesk.settings")
@@ -56,6 +57,8 @@ app.conf.beat_schedule = {
     "actions": {"task": "integrations.send_due", "schedule": 2.0, "options": {"expires": 10}},
     "notices": {"task": "integrations.deliver_notices", "schedule": 5.0, "options": {"expires": 10}},
     "reviews": {"task": "approvals.settle_due", "schedule": 1.0, "options": {"expires": 5}},
+    # Beside the web processes, which look as well: one of them all has the turn.
+    "watchdog": {"task": "opsdesk.watch", "schedule": 20.0, "options": {"expires": 30}},
 }
 
 
@@ -64,4 +67,17 @@ def _log_as_the_desk_does(**kwargs: Any) -> None:
     """Keep Celery from installing handlers of its own: settings.LOGGING_CONFIG has already run."""
 
 
+@task_prerun.connect
+def _say_which_task(task_id: str = "", task: Any = None, **kwargs: Any) -> None:
+    """Every line and every audit entry of one task carries its id."""
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(task_id=task_id, task=getattr(task, "name", ""))
+
+
+@task_postrun.connect
+def _say_it_no_more(**kwargs: Any) -> None:
+    structlog.contextvars.clear_contextvars()
+
+
 app.autodiscover_tasks()
+app.autodiscover_tasks(["opsdesk.watch"], related_name="signals")

@@ -6,6 +6,7 @@ With OPSDESK_PRODUCTION=1 a missing or odd value stops the start and is named in
 import os
 from datetime import timedelta
 from importlib.util import find_spec
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from opsdesk.embedded import addresses
-from opsdesk.lib.servers import database_from_url
+from opsdesk.lib.servers import LIMITS, database_from_url
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 PRODUCTION = os.environ.get("OPSDESK_PRODUCTION") == "1"
@@ -45,6 +46,13 @@ def _port(name: str, default: int) -> int:
     if not (value.isdecimal() and 0 < int(value) < 65_536):
         raise ImproperlyConfigured(f"{name} must be the number of a port, not {value!r}.")
     return int(value)
+
+
+def _networks(name: str, *, on_a_laptop: str) -> list[IPv4Network | IPv6Network]:
+    try:
+        return [ip_network(part) for part in _listed(name) or ([] if PRODUCTION else on_a_laptop.split())]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} must list addresses or networks, such as 10.0.0.0/8: {error}.") from error
 
 
 def _listed(name: str) -> list[str]:
@@ -142,13 +150,18 @@ TEMPLATES: list[dict[str, Any]] = [
     }
 ]
 
-DATABASES = {"default": database_from_url(_server("DATABASE_URL", embedded=addresses.database_url()))}
+# Set for web by gunicorn.conf.py; every other process works in the background.
+PROCESS = os.environ.get("OPSDESK_PROCESS") or "worker"
+if PROCESS not in LIMITS:
+    raise ImproperlyConfigured(f"OPSDESK_PROCESS must be one of {', '.join(LIMITS)}, not {PROCESS!r}.")
+DATABASES = {"default": database_from_url(_server("DATABASE_URL", embedded=addresses.database_url()), LIMITS[PROCESS])}
 REDIS_URL = _server("REDIS_URL", embedded=addresses.redis_url())
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Celery runs automations, RQ runs a person's errands. Nothing is in both.
 CELERY_BROKER_URL = _server("BROKER_URL", embedded=addresses.broker_url())
 RQ_QUEUES = {"default": {"URL": REDIS_URL, "DEFAULT_TIMEOUT": 1800}}
+RQ = {"WORKER_CLASS": "opsdesk.watch.errands.DeskWorker"}
 
 LANGUAGE_CODE = "en-gb"
 TIME_ZONE = "UTC"
@@ -183,6 +196,10 @@ DEFAULT_FROM_EMAIL = os.environ.get("OPSDESK_MAIL_FROM") or "opsdesk@localhost"
 # Outbound calls go to public addresses only; these host:port pairs are let through all the same.
 OUTBOUND_EXCEPTIONS = _listed("OPSDESK_OUTBOUND_EXCEPTIONS") or ([] if PRODUCTION else [f"127.0.0.1:{GATEWAY_PORT}"])
 
+# Who may read /metrics: whoever has the token, or asks straight from one of these addresses; in production nobody else.
+METRICS_TOKEN = os.environ.get("OPSDESK_METRICS_TOKEN", "")
+METRICS_ALLOWED = _networks("OPSDESK_METRICS_ALLOWED", on_a_laptop="127.0.0.0/8 ::1")
+
 SESSION_COOKIE_AGE = int(timedelta(hours=12).total_seconds())
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
@@ -196,6 +213,8 @@ if PRODUCTION:
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-session", "__Host-csrf"
     SECURE_SSL_REDIRECT = os.environ.get("OPSDESK_SSL_REDIRECT", "1") == "1"
+    # Monitoring asks the process itself, which speaks plain HTTP.
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
     SECURE_HSTS_SECONDS = 31_536_000
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

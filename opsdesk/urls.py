@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from opsdesk.views import health, home, search, stalled
+from opsdesk.views import health, home, metrics, search, stalled
 
 urlpatterns = [
     # First, because webhooks are what comes most often.
@@ -13,6 +13,7 @@ urlpatterns = [
     path("search/", search.search, name="search"),
     path("healthz", health.alive, name="healthz"),
     path("readyz", health.ready, name="readyz"),
+    path("metrics", metrics.metrics, name="metrics"),
     path("", include("accounts.urls")),
     path("", include("approvals.urls")),
     path("", include("workflows.urls")),

@@ -413,7 +413,7 @@ def make_failure(
 def make_alert(organization: Organization | None, **fields: Any) -> Alert:
     """Something that is wrong with the desk itself."""
     fields = {
-        "kind": "workflow_silent",
+        "kind": "workflow_quiet",
         "subject": f"workflow {next(_numbers)}",
         "words": "Refund has not begun for 3 hours. Look whether the shop sends its webhooks.",
         **fields,

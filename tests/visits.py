@@ -22,6 +22,8 @@ from auditlog.models import Entry
 from auditlog.services import Actor, record
 from integrations.models import Connection
 from opsdesk.lib import clock
+from opsdesk.models import HeartbeatKind
+from opsdesk.watch.heartbeats import note
 from tests import factories
 from workflows.models import Alert, Case, Failure, Run
 from workflows.publishing import new_draft, new_draft_rules
@@ -129,6 +131,7 @@ def furnish(slug: str) -> tuple[Organization, dict[str, User]]:
     _draft_editions(organization)
     factories.make_failure(organization)
     factories.make_alert(organization)
+    note(HeartbeatKind.BEAT, "work-1:1")
     factories.make_event(organization, state=EventState.QUARANTINED)
     factories.make_call(Connection.objects.get(organization=organization))
     leaving = factories.make_case(organization, amount="80.00")

@@ -57,6 +57,12 @@ class Endpoint(models.Model):
     old_secret = EncryptedField(blank=True, help_text="Still accepted during a change of secrets.")
     old_secret_until = models.DateTimeField(null=True, blank=True)
     enabled = models.BooleanField(default=True)
+    refused_at = models.DateTimeField(
+        null=True, editable=False, help_text="When a rightly signed webhook was last refused for its time."
+    )
+    refused_skew = models.BigIntegerField(
+        default=0, editable=False, help_text="Seconds its sender's clock was ahead of ours; negative when behind."
+    )
 
     class Meta:
         ordering = ["organization", "slug"]

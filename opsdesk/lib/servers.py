@@ -1,15 +1,34 @@
 """Addresses of servers, read from URLs."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
 
-def database_from_url(url: str) -> dict[str, Any]:
-    """Turn a libpq URL into a Django database entry; whatever libpq understands is passed through.
+@dataclass(frozen=True)
+class Limits:
+    """For how long the database lets a process have a statement, wait for a lock, and leave a transaction idle."""
 
-    Web requests get short time-outs; workers ask for longer ones themselves.
-    """
+    statement_seconds: int
+    lock_seconds: int
+    idle_seconds: int
+
+    @property
+    def options(self) -> str:
+        """As libpq hands them to the server."""
+        return (
+            f"-c statement_timeout={self.statement_seconds}s -c lock_timeout={self.lock_seconds}s "
+            f"-c idle_in_transaction_session_timeout={self.idle_seconds}s"
+        )
+
+
+# Where somebody waits, an early refusal is better than a late answer; work in the background may take longer.
+LIMITS = {"web": Limits(5, 2, 15), "worker": Limits(30, 5, 60)}
+
+
+def database_from_url(url: str, limits: Limits) -> dict[str, Any]:
+    """Turn a libpq URL into a Django database entry; whatever libpq understands is passed through."""
     parts: dict[str, Any] = {key: str(value) for key, value in conninfo_to_dict(url).items() if value is not None}
     entry: dict[str, Any] = {
         "ENGINE": "django.db.backends.postgresql",
@@ -24,6 +43,5 @@ def database_from_url(url: str) -> dict[str, Any]:
         "DISABLE_SERVER_SIDE_CURSORS": False,
     }
     given = str(parts.pop("options", ""))
-    limits = "-c statement_timeout=30s -c lock_timeout=5s -c idle_in_transaction_session_timeout=60s"
-    entry["OPTIONS"] = {"connect_timeout": 5, **parts, "options": f"{limits} {given}".strip()}
+    entry["OPTIONS"] = {"connect_timeout": 5, **parts, "options": f"{limits.options} {given}".strip()}
     return entry

@@ -1,4 +1,4 @@
-"""Whether this process lives, and whether it can serve: for supervisors and load balancers."""
+"""Whether this process lives, and whether it can serve: for supervisors, load balancers and monitoring."""
 
 from collections.abc import Callable
 
@@ -10,6 +10,10 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
 from accounts.access import public
+from opsdesk.lib.wording import span
+from opsdesk.models import Heartbeat, HeartbeatKind
+from opsdesk.watch.heartbeats import database_now
+from opsdesk.watch.processes import SILENT
 
 log = structlog.get_logger(__name__)
 _BROKER_SECONDS = 2
@@ -25,21 +29,22 @@ def alive(request: HttpRequest) -> HttpResponse:
 @require_safe
 @public
 def ready(request: HttpRequest) -> HttpResponse:
-    """200 when database, migrations and broker are there, else 503 and which is not; open for the same reason.
+    """200 when database, migrations, broker and beat are there, else 503 and which is not; open for the same reason.
 
-    Webhooks are taken in without the broker: whatever routes /hooks/ should ask `alive` instead.
+    `?only=database,migrations` asks for some alone: pages need no more, and webhooks are taken in without the broker.
     """
-    checks = {"database": _check(_database), "migrations": _check(_migrations), "broker": _check(_broker)}
+    asked = {name.strip() for name in request.GET.get("only", "").split(",")} & set(CHECKS)
+    checks = {name: _check(name, look) for name, look in CHECKS.items() if name in (asked or CHECKS)}
     good = all(state == "ok" for state in checks.values())
     return JsonResponse({"ready": good, **checks}, status=200 if good else 503)
 
 
-def _check(look: Callable[[], str]) -> str:
+def _check(name: str, look: Callable[[], str]) -> str:
     """The word of a check; its trouble goes to the log, not to whoever asks."""
     try:
         return look()
     except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is not ready
-        log.warning("not_ready", check=look.__name__.strip("_"), error=str(error))
+        log.warning("not_ready", check=name, error=str(error))
         return "not reachable"
 
 
@@ -58,3 +63,19 @@ def _broker() -> str:
     with current_app.connection_for_write(connect_timeout=_BROKER_SECONDS) as broker:
         broker.ensure_connection(max_retries=1, timeout=_BROKER_SECONDS)
     return "ok"
+
+
+def _beat() -> str:
+    last = Heartbeat.objects.of(HeartbeatKind.BEAT).order_by("-last_seen_at").first()
+    if last is None:
+        return "never seen"
+    silence = last.silent_for(database_now())
+    return f"silent for {span(silence)}" if silence > SILENT else "ok"
+
+
+CHECKS: dict[str, Callable[[], str]] = {
+    "database": _database,
+    "migrations": _migrations,
+    "broker": _broker,
+    "beat": _beat,
+}

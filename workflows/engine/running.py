@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import structlog
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
 from opsdesk.lib import clock
@@ -33,12 +33,17 @@ _RUN_FIELDS = (
 _CASE_FIELDS = ("state", "standing", "party_name", "closed_at")
 
 
+def claimable() -> QuerySet[Run]:
+    """Runs a worker may take now: due, and held back by no switch; most urgent first."""
+    return Run.objects.due().filter(workflow__enabled=True, organization__acting_enabled=True)
+
+
 def claim(limit: int = 20) -> list[Run]:
     """Take due runs for this worker: most urgent first, each with a lease and an epoch of its own."""
     owner = f"{socket.gethostname()}:{os.getpid()}"[:60]
     with transaction.atomic():
-        due = Run.objects.due().filter(workflow__enabled=True, organization__acting_enabled=True)
-        runs = _unsuspected(list(due.select_related("case").select_for_update(skip_locked=True, of=("self",))[:limit]))
+        due = claimable().select_related("case").select_for_update(skip_locked=True, of=("self",))
+        runs = _unsuspected(list(due[:limit]))
         if runs:
             Run.objects.filter(pk__in=[run.pk for run in runs]).update(
                 state=RunState.RUNNING, lease_owner=owner, lease_until=Now() + LEASE, epoch=F("epoch") + 1
@@ -126,7 +131,9 @@ def _turn(contexts: list[RunContext]) -> list[Run]:
                 cases[context.run.case_id],
                 cases[context.run.case_id],
             )
-            if _perform_steps(context):
+            with structlog.contextvars.bound_contextvars(run_id=context.run.pk, case_id=context.run.case_id):
+                goes_on = _perform_steps(context)
+            if goes_on:
                 again.append(context.run)
         batch.flush()
         write_changes([context.run for context in mine], _RUN_FIELDS)
@@ -268,7 +275,7 @@ def _give_up(run: Run, error: Exception) -> None:
     failed = StepFailed(FailureKind.DEFECT, f"{type(error).__name__}: {error}"[:300])
     if is_busy(error):
         failed = StepFailed(FailureKind.TRANSIENT, "The database was too busy to do the step.")
-    log.warning("step_broke", run_id=run.pk, kind=failed.kind, exc_info=error)
+    log.warning("step_broke", run_id=run.pk, case_id=run.case_id, kind=failed.kind, exc_info=error)
     with transaction.atomic():
         case = Case.objects.select_for_update().get(pk=run.case_id)
         fresh = Run.objects.select_for_update(of=("self",)).filter(
