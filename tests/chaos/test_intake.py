@@ -22,6 +22,7 @@ from opsdesk.embedded.addresses import Places, places
 from opsdesk.embedded.folders import open_folder
 from opsdesk.embedded.postgres import Postgres
 from tests.chaos import outcome
+from tests.chaos.brokers import own_broker
 from tests.chaos.whole_desk import WholeDesk
 from tests.plugins.servers import throw_away
 
@@ -160,3 +161,37 @@ def test_without_database_nothing_is_acknowledged_and_nothing_acknowledged_is_lo
             desk.come_to_rest(seconds=180)
             outcome.assert_every_case_came_to_rest(desk, requests=len(requests))
             outcome.assert_effects_fit(desk)
+
+
+def test_without_workers_and_broker_all_is_taken_and_worked_off_later(tmp_path: Path) -> None:
+    requests = real_requests(100)
+    with own_broker(tmp_path / "broker") as broker, WholeDesk(tmp_path, "--without-workers", **broker.urls()) as desk:
+        desk.let_windows_end()
+        broker.kill()
+        with Traffic(desk, requests, per_second=40) as traffic:
+            traffic.finish(seconds=120)
+        print(traffic.times(202))
+        assert set(traffic.statuses) == {202}
+        assert traffic.broken == []
+        assert desk.number("SELECT count(*) FROM workflows_event WHERE state = 'received'") == len(requests)
+
+        broker.start()
+        celery = ["-m", "celery", "--app", "opsdesk"]
+        with (
+            beside(desk, *celery, "worker", "--concurrency", "2", log=tmp_path / "worker.log"),
+            beside(desk, *celery, "beat", "--scheduler", "celery.beat:Scheduler", log=tmp_path / "beat.log"),
+        ):
+            desk.come_to_rest(seconds=180)
+            outcome.assert_every_case_came_to_rest(desk, requests=len(requests))
+            assert outcome.assert_effects_fit(desk)
+
+
+@contextmanager
+def beside(desk: WholeDesk, *words: str, log: Path) -> Iterator[None]:
+    """Have one more process of the desk run."""
+    process = desk.spawn(*words, log=log)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(60)
