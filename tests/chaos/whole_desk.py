@@ -167,6 +167,7 @@ class WholeDesk(RunningDesk):
                 f"After {seconds:.0f} s there are still {left}; the desk wrote:\n{self.tail()}"
             )
             meanwhile()
+            self.let_pauses_pass()
             time.sleep(0.5)
 
     def let_a_day_pass(self) -> int:
@@ -178,6 +179,13 @@ class WholeDesk(RunningDesk):
         if aged:
             self.gateway.age_keys(25 * 3600)
         return aged
+
+    def let_pauses_pass(self) -> None:
+        """Have what was lost a day ago looked up again at once: a look-up that breaks off waits ten minutes."""
+        self.change(
+            "UPDATE integrations_action SET due_at = now()"
+            " WHERE state = 'unknown' AND due_at > now() AND first_sent_at < now() - interval '1 day'"
+        )
 
 
 class Replay:
