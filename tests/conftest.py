@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -38,6 +39,18 @@ def _no_endpoint_of_another_test() -> None:
     from integrations import hooks
 
     hooks.forget_endpoints()
+
+
+@pytest.fixture(autouse=True)
+def _pauses_that_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every pause before another try is nearly a minute, which tests let pass by moving what is due.
+
+    Full jitter now and then says “at once”; a busy machine then tries twice where a test counts one try.
+    """
+    from workflows.engine import failing
+
+    monkeypatch.setattr(failing, "_FIRST_PAUSE", failing._LONGEST_PAUSE)
+    monkeypatch.setattr(failing, "random", SimpleNamespace(random=lambda: 0.95))
 
 
 @pytest.fixture(scope="session", autouse=True)
