@@ -28,6 +28,11 @@ ACTION_MOVES: Mapping[str, frozenset[str]] = {
     ActionState.MISMATCHED: frozenset({ActionState.VERIFIED}),
     ActionState.FAILED: frozenset(),
 }
+# A try that sends and reads back is written once, when both have come back.
+ACTION_WRITTEN_AT_ONCE = (
+    (ActionState.SENDING, ActionState.VERIFIED),
+    (ActionState.SENDING, ActionState.MISMATCHED),
+)
 ACTION_IN_DOUBT = frozenset({ActionState.SENDING, ActionState.UNKNOWN})
 
 

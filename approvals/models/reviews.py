@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from accounts.models import Membership, Organization, User
 from approvals.models.policy import ReasonCode, TierSettings
 from approvals.states import REVIEW_FINAL, REVIEW_MOVES, ReviewState, Verdict
-from opsdesk.lib.states import Movable, known_states
+from opsdesk.lib.states import Movable, known_states, only_listed_moves
 from workflows.models import Case, Decision, Run
 from workflows.states import Tier
 
@@ -113,6 +113,7 @@ class Review(Movable):
                 condition=Q(state=ReviewState.OPEN),
             ),
         ]
+        triggers = [only_listed_moves(REVIEW_MOVES)]
 
     def __str__(self) -> str:
         return f"review of CASE-{self.case_id}"

@@ -3,6 +3,7 @@
 import uuid
 from typing import ClassVar, Self
 
+import pgtrigger
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -10,9 +11,9 @@ from django.db.models.functions import Now
 from accounts.models import Membership, Organization
 from integrations.models.connections import Connection
 from integrations.models.mirrors import Payment
-from integrations.states import ACTION_MOVES, ActionState
+from integrations.states import ACTION_MOVES, ACTION_WRITTEN_AT_ONCE, ActionState
 from opsdesk.lib.money import Money
-from opsdesk.lib.states import Movable, known_states
+from opsdesk.lib.states import Movable, known_states, only_listed_moves
 from workflows.models import Authorization, Case, Run
 
 
@@ -83,6 +84,17 @@ class Action(Movable):
                 fields=["organization", "created_at"],
                 condition=Q(state__in=[ActionState.SENDING, ActionState.UNKNOWN]),
             ),
+        ]
+        triggers = [
+            only_listed_moves(ACTION_MOVES, written_at_once=ACTION_WRITTEN_AT_ONCE),
+            # What is sent, where to and under which key is settled when the intent is written.
+            pgtrigger.Protect(
+                name="intent_never_changed",
+                operation=pgtrigger.UpdateOf(
+                    "authorization_id", "case_id", "payment_id", "operation", "amount_minor", "currency", "key"
+                ),
+            ),
+            pgtrigger.Protect(name="never_removed", operation=pgtrigger.Delete),
         ]
 
     def __str__(self) -> str:

@@ -1,8 +1,9 @@
 """State machines: a table of moves, one writer, and a compare-and-set that lets the database decide races."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
+import pgtrigger
 from django.db import models
 
 from opsdesk.lib.errors import IllegalMove
@@ -45,3 +46,17 @@ class Movable(models.Model):
 def known_states(name: str, states: type[models.TextChoices]) -> models.CheckConstraint:
     """A constraint that repeats the choices in the database, where Django's `choices` do not bind."""
     return models.CheckConstraint(name=name, condition=models.Q(state__in=states.values))
+
+
+def only_listed_moves(
+    moves: Mapping[str, frozenset[str]], *, written_at_once: Iterable[tuple[str, str]] = ()
+) -> pgtrigger.Trigger:
+    """A trigger that repeats the table of moves in the database, where an UPDATE goes around `move_to`.
+
+    `written_at_once` are pairs that lie two moves apart and reach the database as one write.
+    """
+    listed = [(str(old), str(new)) for old, targets in moves.items() for new in targets]
+    pairs = sorted([*listed, *((str(old), str(new)) for old, new in written_at_once)])
+    return pgtrigger.FSM(
+        name="only_listed_moves", field="state", transitions=pairs, condition=pgtrigger.AnyChange("state")
+    )

@@ -1,5 +1,6 @@
 """What went back for a case stands: nothing is paid beside it, and what the gateway took back does not stand."""
 
+import pgtrigger
 import pytest
 
 from accounts.models import Organization, User
@@ -45,9 +46,13 @@ def receipt_of(action: Action, *, minor: int, status: str = "succeeded") -> Rece
 def mismatch(action: Action, minor: int) -> None:
     """Another amount went back than was asked for."""
     came_of(action, minor=minor)
-    Action.objects.filter(pk=action.pk).update(
-        state=ActionState.MISMATCHED, verified_at=None, message="The gateway refunded £73.28 instead of £73.29."
-    )
+    put(action, ActionState.MISMATCHED, message="The gateway refunded £73.28 instead of £73.29.")
+
+
+def put(action: Action, state: ActionState, **fields: str) -> None:
+    """Have the verified action be as if something else had come of its try."""
+    with pgtrigger.ignore("integrations.Action:only_listed_moves"):
+        Action.objects.filter(pk=action.pk).update(state=state, verified_at=None, **fields)
 
 
 def consent_again(run: Run) -> Authorization:
@@ -130,7 +135,7 @@ def test_consent_to_another_amount_sends_nothing_beside_what_went_back(sent: Act
 
 
 def test_a_run_parked_with_its_refund_under_way_goes_on_waiting_for_it(sent: Action):
-    Action.objects.filter(pk=sent.pk).update(state=ActionState.UNKNOWN, verified_at=None, external_reference="")
+    put(sent, ActionState.UNKNOWN, external_reference="")
     Case.objects.filter(pk=sent.case_id).update(state=CaseState.FAILED)
     Run.objects.filter(pk=sent.run_id).update(state=RunState.FAILED, wake_at=None, ended_at=clock.now())
 

@@ -1,10 +1,13 @@
 """Every state machine of the desk: each (old, new) pair is tried on a row, against tables written down here by hand."""
 
+from contextlib import nullcontext
 from itertools import product
 from typing import Any
 
+import pgtrigger
 import pytest
 from django.apps import apps
+from django.db import DatabaseError, transaction
 
 from approvals.policies import draft_policy
 from approvals.states import ReviewState
@@ -82,6 +85,11 @@ STATES = {
     "Review": ReviewState,
 }
 
+# Machines whose table of moves the database repeats, where consent and money hang on it.
+GUARDED = {"Action": "integrations.Action:only_listed_moves", "Review": "approvals.Review:only_listed_moves"}
+# Two moves of one try, written at once.
+AT_ONCE = {("sending", "verified"), ("sending", "mismatched")}
+
 
 def beside(machine: str, state: str) -> dict[str, Any]:
     """What the database asks for beside a state."""
@@ -141,7 +149,8 @@ def make_row(machine: str) -> Movable:
 
 def put(row: Movable, machine: str, state: str) -> None:
     """Put a row into a state, whatever it was in."""
-    type(row)._default_manager.filter(pk=row.pk).update(state=state, **beside(machine, state))
+    with pgtrigger.ignore(GUARDED[machine]) if machine in GUARDED else nullcontext():
+        type(row)._default_manager.filter(pk=row.pk).update(state=state, **beside(machine, state))
     row.refresh_from_db()
 
 
@@ -200,3 +209,24 @@ def test_a_move_writes_its_own_columns_only():
 
     case.refresh_from_db()
     assert case.standing == ""
+
+
+@pytest.mark.parametrize("machine", GUARDED)
+def test_the_database_refuses_moves_that_go_around_python(machine: str):
+    row, picture = make_row(machine), PICTURES[machine]
+    wrong = []
+
+    for old, new in product(picture, picture):
+        put(row, machine, old)
+        allowed = new == old or new in picture[old].split() or (machine == "Action" and (old, new) in AT_ONCE)
+        try:
+            with transaction.atomic():
+                type(row)._default_manager.filter(pk=row.pk).update(state=new, **beside(machine, new))
+        except DatabaseError:
+            moved = False
+        else:
+            moved = True
+        if moved != allowed:
+            wrong.append(f"{old} → {new}")
+
+    assert wrong == []
