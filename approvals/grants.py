@@ -1,9 +1,10 @@
 """Authorizations: the one place that writes them, and the check that they still hold when they are used."""
 
-from approvals.models import Vote
+from approvals.models import Review, Vote
 from approvals.states import ReviewState, Verdict
-from approvals.voters import holds_right
+from approvals.voters import why_lost
 from workflows.models import Authorization, Case, Decision, Run
+from workflows.states import Tier
 
 Source = Authorization.Source
 
@@ -25,18 +26,25 @@ def grant(case: Case, run: Run, decision: Decision, *, source: "Source", granted
 
 
 def why_void(authorization: Authorization) -> str:
-    """Why people's authorization no longer holds: everybody who voted must still have the right to; "" when they do."""
-    if authorization.source != Source.PEOPLE:
-        return ""
+    """Why an authorization does not hold now: it is not what its tier asks for, or who voted lost the right to."""
+    match authorization.source:
+        case Source.RULE:
+            return "" if authorization.decision.tier == Tier.INSTANT else "Rules alone cannot authorize this."
+        case Source.OBJECTION_WINDOW:
+            left = Review.objects.filter(
+                decision=authorization.decision_id,
+                state=ReviewState.APPROVED,
+                tier=Tier.FAST_TRACK,
+                objection_ends_at__isnull=False,
+            )
+            return "" if left.exists() else "No objection window stands behind this authorization."
     votes = Vote.objects.filter(
-        review__decision_id=authorization.decision_id,
+        review__decision=authorization.decision_id,
         review__state=ReviewState.APPROVED,  # one that was voided before does not carry it
         verdict=Verdict.APPROVE,
         withdrawn_at=None,
-    ).select_related("voter")
+    ).select_related("voter", "review__case__requested_by_user")
     if not votes:
         return "Nobody's vote stands behind this authorization."
-    for vote in votes:
-        if not holds_right(vote.voter, authorization.organization_id):
-            return f"{vote.voter} approved this and may no longer decide: it has to be decided again."
-    return ""
+    lost = why_lost(votes)
+    return f"{lost}: it has to be decided again." if lost else ""

@@ -72,15 +72,9 @@ def settle(review_id: int) -> int:
         review.move_to(ReviewState.REJECTED, closed_at=clock.now())
         _tell(review, case, "rejected", f"{review.decided_by} rejected it.")
     else:
-        lost = [
-            vote.voter for vote in _standing_votes(review) if not voters.holds_right(vote.voter, case.organization_id)
-        ]
+        lost = voters.why_lost(_standing_votes(review))
         if lost or review.content_hash != case.content_hash(review.run.facts):
-            _ask_again(
-                review,
-                case,
-                f"{lost[0]} may no longer decide." if lost else "The content changed after the vote.",
-            )
+            _ask_again(review, case, f"{lost}." if lost else "The content changed after the vote.")
             return 1
         review.move_to(ReviewState.APPROVED, closed_at=clock.now())
         people = voters.names([vote.voter for vote in _standing_votes(review)], joint="and")
@@ -92,7 +86,11 @@ def settle(review_id: int) -> int:
 
 
 def _standing_votes(review: Review) -> list[Vote]:
-    return list(review.votes.filter(verdict="approve", withdrawn_at=None).select_related("voter"))
+    return list(
+        review.votes.filter(verdict="approve", withdrawn_at=None).select_related(
+            "voter", "review__case__requested_by_user"
+        )
+    )
 
 
 def _ask_again(review: Review, case: Case, reason: str) -> None:

@@ -59,6 +59,24 @@ def holds_right(user: User, organization_id: int) -> bool:
     )
 
 
+def why_lost(votes: Iterable[Vote]) -> str:
+    """Why these votes on a review no longer carry it, as roles, teams and people are known now; "" when they do."""
+    seen: set[str] = set()
+    for vote in votes:
+        review, voter = vote.review, vote.voter
+        keys = {vote.person_key, person_key(voter)}
+        if keys & involved_in(review):
+            return f"{voter} approved this and asked for it or changed its content"
+        if keys & seen:
+            return f"{voter} approved this with two accounts"
+        stages = stages_of(review)[vote.stage : vote.stage + 1]
+        in_team = any(stage.team.members.filter(pk=voter.pk).exists() for stage in stages)
+        if not in_team or not holds_right(voter, review.organization_id):
+            return f"{voter} approved this and may no longer decide"
+        seen |= keys
+    return ""
+
+
 def check_voter(review: Review, stage: Stage, user: User) -> None:
     """Raise SelfApproval, NotAVoter or VotedBefore unless the person may vote in this stage now."""
     if person_key(user) in involved_in(review):
