@@ -6,17 +6,17 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, F, Q, Sum
+from django.db.models import Count, F, Q, QuerySet, Sum
 from django.db.models.functions import Now
 
 from approvals.models import Review, Stage
 from approvals.states import REVIEW_FINAL, ReviewState, Verdict
 from approvals.voters import involved_in
 from auditlog.models import Entry
-from integrations.models import Action, Call, Notice, Payment, Refund
+from integrations.models import Action, Call, Connection, Endpoint, Notice, Payment, Refund
 from integrations.secrets import decrypt
 from integrations.states import ActionState, NoticeState
-from workflows.models import Authorization, Case, Event, Run
+from workflows.models import Authorization, Case, Event, Failure, FailureItem, Run
 from workflows.states import CASE_FINAL, RUN_ACTIVE, EventState, RunState, Tier, WaitsFor
 
 # Longer than a lease and a sweep together: whatever is older than this should have been looked at.
@@ -239,15 +239,22 @@ def _missing_votes(grant: Authorization, review: Review) -> list[str]:
 
 @_invariant("I12", "No secret of a connection or an endpoint stands in the log, in a call or in a failure.")
 def _secrets(effects: Effects | None) -> tuple[int, list[str]]:
-    from integrations.models import Connection, Endpoint
-
-    rows: list[Connection | Endpoint] = [*Connection.objects.all(), *Endpoint.objects.all()]
-    secrets = {decrypt(row.secret) for row in rows if row.secret}
-    secrets.add(settings.SECRET_KEY)
+    stored = [*Connection.objects.values_list("secret", flat=True)]
+    for column in ("secret", "old_secret"):
+        stored += Endpoint.objects.values_list(column, flat=True)
+    secrets = {settings.SECRET_KEY, *(decrypt(secret) for secret in stored if secret)}
+    looked_through: list[tuple[str, QuerySet[Any], tuple[str, ...]]] = [
+        ("An audit entry", Entry.objects.all(), ("reason", "before", "after")),
+        ("A logged call", Call.objects.all(), ("message", "path")),
+        ("A failure", Failure.objects.all(), ("message",)),
+        ("A stopped run", FailureItem.objects.all(), ("detail",)),
+    ]
     wrong = []
-    for secret in secrets:
-        if Entry.objects.filter(Q(reason__contains=secret) | Q(after__icontains=secret)).exists():
-            wrong.append("An audit entry holds a secret.")
-        if Call.objects.filter(Q(message__contains=secret) | Q(path__contains=secret)).exists():
-            wrong.append("A logged call holds a secret.")
-    return len(secrets), wrong
+    for secret in sorted(secrets):
+        for what, rows, names in looked_through:
+            holds_it = Q()
+            for name in names:
+                holds_it |= Q(**{f"{name}__icontains": secret})
+            if rows.filter(holds_it).exists():
+                wrong.append(f"{what} holds a secret.")
+    return sum(rows.count() for _, rows, _ in looked_through), wrong
