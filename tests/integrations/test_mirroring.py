@@ -78,11 +78,16 @@ def gone_by_payment(line: Line) -> dict[str, int]:
     return sums
 
 
-# --- races for the last penny: 200 payments in all ------------------------------------------------------------------
+# --- races for the last penny: 200 payments in all, and 200 of each kind in the long run -----------------------------
 
 
-def test_two_refunds_of_60_at_once_never_get_more_than_100(committed_line: Line):
-    rounds = 100
+def times(usual: int) -> pytest.MarkDecorator:
+    """So many rounds with every change, 200 in the long run."""
+    return pytest.mark.parametrize("rounds", [usual, pytest.param(200, marks=pytest.mark.long)])
+
+
+@times(100)
+def test_two_refunds_of_60_at_once_never_get_more_than_100(committed_line: Line, rounds: int):
     pairs = [
         [ready_to_act(committed_line, payment, "60.00") for _ in range(2)]
         for payment in payments(committed_line, rounds)
@@ -103,8 +108,9 @@ def test_two_refunds_of_60_at_once_never_get_more_than_100(committed_line: Line)
     assert set(Payment.objects.values_list("reserved_minor", "refunded_minor")) == {(0, 6000)}
 
 
-def test_eight_refunds_of_30_at_once_never_get_more_than_100(committed_line: Line):
-    rounds, many = 40, 8
+@times(40)
+def test_eight_refunds_of_30_at_once_never_get_more_than_100(committed_line: Line, rounds: int):
+    many = 8
     groups = [
         [ready_to_act(committed_line, payment, "30.00") for _ in range(many)]
         for payment in payments(committed_line, rounds)
@@ -121,9 +127,9 @@ def test_eight_refunds_of_30_at_once_never_get_more_than_100(committed_line: Lin
     assert set(Payment.objects.values_list("reserved_minor", "refunded_minor")) == {(0, 9000)}
 
 
-def test_news_of_a_refund_in_the_dashboard_and_ours_at_once_never_get_more_than_100(committed_line: Line):
+@times(60)
+def test_news_of_a_refund_in_the_dashboard_and_ours_at_once_never_get_more_than_100(committed_line: Line, rounds: int):
     """The gateway paid 60 of 100 past the desk; while the news comes in, the desk is about to send 60 of its own."""
-    rounds = 60
     rows = payments(committed_line, rounds)
     runs = [ready_to_act(committed_line, payment, "60.00") for payment in rows]
     held = claimed(runs)
