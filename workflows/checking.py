@@ -1,6 +1,7 @@
 """What would keep a definition from running, found before it is published and said in sentences."""
 
 from workflows import registry, rules
+from workflows.engine.fitting import NEVER_SKIPPED
 from workflows.models import RuleSet, Step, WorkflowVersion
 from workflows.states import VersionState
 
@@ -74,9 +75,26 @@ def _check_steps(steps: list[Step]) -> list[str]:
     problems: list[str] = []
     passed: set[str] = set()
     for step in steps:
-        problems += [f"Step {step.key}: {text}" for text in _check_step(step, passed)]
-        passed.add(step.kind)
+        problems += [f"Step {step.key}: {text}" for text in [*_check_step(step, passed), *_check_when(step, passed)]]
+        if not step.when:  # what may be left out is nothing to rely on
+            passed.add(step.kind)
+    moving = [step for step in steps if _moves_money(step)]
+    if len(moving) > 1 and not all(step.when for step in moving):
+        keys = ", ".join(step.key for step in moving)
+        problems.append(f"Consent is for one movement of money, and {keys} each are one: give each its condition.")
     return problems if steps else ["A workflow needs at least one step."]
+
+
+def _check_when(step: Step, passed: set[str]) -> list[str]:
+    """What is wrong with the condition under which a step is done; see workflows/engine/conditions.py."""
+    if step.when in ([], None):
+        return []
+    if step.kind in NEVER_SKIPPED:
+        return [f"{step.kind} carries no condition: consent is never left out for a fact."]
+    problems = [f"its condition: {text}" for text in rules.check(step.when)]
+    if "gather" not in passed:
+        problems.append("its condition needs facts, so a step of the kind gather goes before it.")
+    return problems
 
 
 def _check_step(step: Step, passed: set[str]) -> list[str]:

@@ -36,7 +36,7 @@ publish_rules = RULE_SETS.publish
 Row = TypeVar("Row", bound=models.Model)
 _IN_PACK = ("name", "slug", "case_kind", "opened_by", "withdrawn_by", "fields", "steps", "rules")
 _IN_VERSION = ("case_kind", "opened_by", "withdrawn_by", "fields")
-_IN_STEP = ("key", "kind", "config")
+_IN_STEP = ("key", "kind", "when", "match", "config")
 _IN_RULE = ("name", "match", "conditions", "effect", "tier")
 IN_CONDITION = ("fact", "operator", "value")
 
@@ -120,10 +120,7 @@ def export_pack(version: WorkflowVersion, *, rules: bool = True) -> str:
     pack: dict[str, Any] = {"name": workflow.name, "slug": workflow.slug}
     pack |= {name: getattr(version, name) for name in _IN_VERSION}
     pack["fields"] = in_order(version.fields, FIELDS)
-    pack["steps"] = [
-        {name: value for name in _IN_STEP if (value := getattr(step, name))}
-        for step in version.steps.order_by("position")
-    ]
+    pack["steps"] = list(map(_step_as_data, version.steps.order_by("position")))
     rule_set = _rules_beside(version) if rules else None
     if rule_set is not None:
         pack["rules"] = [
@@ -132,6 +129,15 @@ def export_pack(version: WorkflowVersion, *, rules: bool = True) -> str:
             for rule in rule_set.rules.order_by("position")
         ]
     return pack_text.write(pack)
+
+
+def _step_as_data(step: Step) -> dict[str, Any]:
+    content = {name: value for name in _IN_STEP if (value := getattr(step, name))}
+    if not step.when or step.match == Rule.Match.ALL:
+        content.pop("match", None)
+    if step.when:
+        content["when"] = [in_order(condition, IN_CONDITION) for condition in step.when]
+    return content
 
 
 def in_order(content: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Rules: conditions over facts and what follows. Data that is compared, never text that is evaluated."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +12,11 @@ from workflows.registry import Demand
 from workflows.states import Tier
 
 MOST_CONDITIONS = 200
+LONGEST_TEXT = 200  # characters of a text that a fact is compared with
+MOST_TEXTS = 200  # in one list
+_LARGEST = 10**15
+# Plain digits: what is compared can also be written out, whatever it is.
+_SHARE = re.compile(r"-?\d{1,9}(\.\d{1,9})?", re.ASCII)
 
 # Operators by fact type, with the words between fact and value.
 _NUMBERS = {"above": "is above", "at_least": "is at least", "below": "is below", "equals": "is"}
@@ -38,20 +44,28 @@ def _limit(fact: catalogue.FactType, operator: str, value: object, currency: str
 
     Raises BadAmount, ArithmeticError or ValueError when it cannot be compared with the fact.
     """
+    if isinstance(value, str) and len(value) > LONGEST_TEXT:
+        raise ValueError(f"A value for {fact.name} has at most {LONGEST_TEXT} characters.")
     if fact.type == "money":
         amount = Money.parse(*str(value).split(" ", 1)) if " " in str(value) else None
         if amount is None or (currency and amount.currency != currency):
             raise BadAmount(f"“{value}” cannot be compared: it must be an amount in {currency}.")
         return amount.minor
     if fact.type == "ratio":
-        share = Decimal(str(value))
-        if not share.is_finite():
-            raise ValueError(f"{value} is no share.")
-        return share
+        text = str(value) if type(value) is int and _bounded(value) else value
+        if not isinstance(text, str) or not _SHARE.fullmatch(text):
+            raise ValueError("A share is written in digits, such as 0.5.")
+        return Decimal(text)
     values = value if operator == "one_of" and isinstance(value, list) else [value]
     if (operator == "one_of") != isinstance(value, list) or not all(catalogue.well_typed(fact, one) for one in values):
         raise ValueError(f"{value} is no value for {fact.name}.")
+    if len(values) > MOST_TEXTS or not all(map(_bounded, values)):
+        raise ValueError(f"A value for {fact.name} is longer or larger than anything it could be.")
     return value
+
+
+def _bounded(value: object) -> bool:
+    return len(value) <= LONGEST_TEXT if isinstance(value, str) else isinstance(value, int) and abs(value) < _LARGEST
 
 
 def check(conditions: object) -> list[str]:
@@ -70,7 +84,7 @@ def _problem(condition: object) -> str:
     fact = catalogue.catalogue().get(str(name))
     if fact is None:
         return f"There is no fact “{str(name)[:60]}”."
-    if operator not in OPERATORS[fact.type]:
+    if not isinstance(operator, str) or operator not in OPERATORS[fact.type]:
         return f"“{str(operator)[:30]}” does not fit {fact.name}, which is of type {fact.type}."
     if operator in _NO_VALUE:
         return "" if value in (None, "") else f"“{operator}” takes no value."
@@ -81,34 +95,43 @@ def _problem(condition: object) -> str:
     return ""
 
 
+def takes(operator: str) -> bool:
+    """Whether the operator compares with a value."""
+    return operator not in _NO_VALUE
+
+
 def _condition_words(condition: Mapping[str, Any]) -> str:
-    fact = catalogue.catalogue().get(condition.get("fact", ""))
+    fact = catalogue.catalogue().get(str(condition.get("fact", "")))
     if fact is None:
-        return f"{condition.get('fact')} (no such fact)"
+        return f"{str(condition.get('fact'))[:60]} (no such fact)"
     operator = condition.get("operator", "")
     joined = f"{fact.label.lower()} {OPERATORS[fact.type].get(operator, operator)}"
     if operator in _NO_VALUE:
         return joined
     value = condition.get("value")
     if fact.type == "ratio":
-        value = f"{Decimal(str(value)) * 100:.0f} %"
+        value = f"{(Decimal(str(value)) * 100).normalize():f} %"
     if fact.type == "days":
         value = f"{value} days"
     return f"{joined} {', '.join(map(str, value)) if isinstance(value, list) else value}"
 
 
+def in_words(conditions: Sequence[Mapping[str, Any]], match: str = Rule.Match.ALL) -> str:
+    """Conditions read back: “amount is above 50.00 GBP and order on file does not hold”."""
+    return (" and " if match == Rule.Match.ALL else " or ").join(map(_condition_words, conditions))
+
+
 def words(rule: Rule) -> str:
     """The rule read back: “amount is above 50.00 GBP and order on file does not hold: at least full review”."""
-    joint = " and " if rule.match == Rule.Match.ALL else " or "
-    conditions = joint.join(map(_condition_words, rule.conditions))
+    conditions = in_words(rule.conditions, rule.match)
     effect = f"at least {Tier(rule.tier).label}" if rule.effect == Rule.Effect.AT_LEAST else "pointed out"
     return f"{conditions}: {effect}"
 
 
 def _holds(condition: Mapping[str, Any], facts: Mapping[str, Any]) -> bool | None:
     """Whether one condition holds; None when that cannot be known."""
-    operator = condition.get("operator", "")
-    fact = catalogue.catalogue().get(condition.get("fact", ""))
+    operator = str(condition.get("operator", ""))
+    fact = catalogue.catalogue().get(str(condition.get("fact", "")))
     if fact is None or operator not in OPERATORS[fact.type]:
         return None
     found = catalogue.value_of(facts, fact.name)
@@ -130,15 +153,28 @@ def _holds(condition: Mapping[str, Any], facts: Mapping[str, Any]) -> bool | Non
         return None
 
 
+def hold(conditions: Sequence[Mapping[str, Any]], match: str, facts: Mapping[str, Any]) -> bool | None:
+    """Whether all (or any) of the conditions hold; None when that cannot be known. No condition at all is None."""
+    return _together([_holds(condition, facts) for condition in conditions], match)
+
+
+def unknown(conditions: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> list[str]:
+    """Names of the facts without which these conditions cannot be known."""
+    return [str(condition.get("fact")) for condition in conditions if _holds(condition, facts) is None]
+
+
+def _together(results: Sequence[bool | None], match: str) -> bool | None:
+    decisive = match == Rule.Match.ANY
+    if decisive in results:
+        return decisive
+    return None if None in results or not results else not decisive
+
+
 def evaluate(rule: Rule, facts: Mapping[str, Any]) -> Demand:
     """What a rule says about these facts. What cannot be known asks for a full review, never for less."""
     results = [_holds(condition, facts) for condition in rule.conditions]
-    decisive = rule.match == Rule.Match.ANY
     used = tuple(str(condition.get("fact")) for condition in rule.conditions)
-    if decisive in results:
-        outcome: bool | None = decisive
-    else:
-        outcome = None if None in results or not results else not decisive
+    outcome = _together(results, rule.match)
     if outcome is False:
         return Demand(source=f"rule {rule.position}", result="miss", words=rule.name, facts=used)
     if outcome is None:

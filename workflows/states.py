@@ -105,6 +105,13 @@ class FailureKind(models.TextChoices):
     DEFECT = "defect", "an error in the desk itself"
 
 
+class Match(models.TextChoices):
+    """How several conditions are put together."""
+
+    ALL = "all", "all conditions hold"
+    ANY = "any", "any condition holds"
+
+
 class Tier(models.TextChoices):
     """How much consent is needed, from least to most."""
 

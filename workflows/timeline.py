@@ -29,6 +29,7 @@ _NAMES = {
     "verify": ("Verify", "shield-check"),
 }
 _STAGE_OF_KIND = {"gather": "understand", "decide": "decide", "approve": "decide"}
+_TONES: dict[str, str] = {StepRun.Outcome.FAILED: "bad", StepRun.Outcome.SKIPPED: "skip"}
 _PENDING = (StepRun.Outcome.WAITING, StepRun.Outcome.FAILED)
 
 
@@ -49,7 +50,7 @@ class Effect(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of time in which something was done (work), waited for (wait), or went wrong (bad)."""
+    """A stretch of time in which something was done (work), waited for (wait), wrong (bad) or left out (skip)."""
 
     start: datetime
     end: datetime
@@ -69,6 +70,8 @@ class Stage:
         """From its first moment to its last, in words; nothing when it was not reached."""
         if not self.spans:
             return ""
+        if all(span.tone == "skip" for span in self.spans):
+            return "left out"
         return lasted(max(span.end for span in self.spans) - min(span.start for span in self.spans))
 
 
@@ -118,7 +121,7 @@ def stages_of(run: Run, steps: Sequence[StepRun], effects: Sequence[Effect], now
         if waited:
             stage.spans.append(Span(start, step.at, "wait"))
             start = step.at
-        tone = "bad" if step.outcome == StepRun.Outcome.FAILED else "work"
+        tone = _TONES.get(step.outcome, "work")
         stage.spans.append(Span(start, step.at, tone))
         stage.text = step.note
         previous = step

@@ -12,6 +12,7 @@ register(
     workflows__run__started="started the run",
     workflows__run__gathered="gathered the facts",
     workflows__run__decided="decided how much consent is needed",
+    workflows__run__left_out="left a step out",
     workflows__run__waiting="let the run wait",
     workflows__run__failed="stopped the run",
     workflows__run__repaired="repaired the run",

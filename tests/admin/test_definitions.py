@@ -10,10 +10,12 @@ from approvals.policies import publish_bands
 from auditlog.models import Entry
 from tests.admin.conftest import signed_in
 from tests.definitions import PACK, make_tiers
+from workflows import facts
 from workflows.models import RuleSet, Workflow, WorkflowVersion
 from workflows.publishing import export_pack, new_draft, new_draft_rules, publish_pack
 from workflows.states import Tier
 
+DAYS = facts.FactType("", "days", "", "", "", "")
 WHY = {"change_reason": "Agreed with finance"}
 
 
@@ -60,7 +62,23 @@ def steps_data(version, **more):
     rows = list(version.steps.order_by("position"))
     own = {name: getattr(version, name) for name in ("case_kind", "opened_by", "withdrawn_by")}
     own["fields"] = json.dumps(version.fields)
-    return {**own, **rows_data("steps", rows, ["position", "key", "kind", "config"], **more), **WHY}
+    data = {**own, **rows_data("steps", rows, ["position", "key", "kind", "config", "match"], **more), **WHY}
+    for index, step in enumerate(rows):
+        data |= conditions_data(f"steps-{index}-when", step.when)
+    return data
+
+
+def conditions_data(name, conditions):
+    """The rows of conditions as a browser sends them."""
+    data = {f"{name}-rows": len(conditions)}
+    for index, condition in enumerate(conditions):
+        typed = {"value": "", "currency": "", **condition}
+        if isinstance(typed["value"], list):
+            typed["value"] = "\r\n".join(typed["value"])
+        if facts.catalogue().get(condition["fact"], DAYS).type == "money":
+            typed["value"], _, typed["currency"] = typed["value"].partition(" ")
+        data |= {f"{name}-{index}-{part}": value for part, value in typed.items()}
+    return data
 
 
 def bands_data(policy, bands):
@@ -178,6 +196,25 @@ def test_steps_change_places_and_their_settings_are_checked(desk, version):
     assert "“burn” is not one of them" in errors(refused)
     assert done.status_code == 302, errors(done)
     assert list(draft.steps.values_list("kind", flat=True)) == ["decide", "gather", "approve", "act"]
+
+
+def test_a_step_gets_its_condition_by_drop_downs(desk, version):
+    draft = new_draft(version, by=None, reason="Edit")
+    condition = {"fact": "amount", "operator": "above", "value": "50.00 GBP"}
+    data = steps_data(draft) | conditions_data("steps-3-when", [condition]) | {"steps-3-match": "any"}
+    broken = {**data, "steps-3-when-0-operator": "is_true"}
+
+    refused = desk.post(page(draft), broken)
+    done = desk.post(page(draft), data)
+    unchanged = desk.post(page(draft), steps_data(draft))
+
+    assert "Condition 1: choose an operator that fits amount" in errors(refused)
+    assert (done.status_code, unchanged.status_code) == (302, 302)
+    step = draft.steps.get(key="refund")
+    assert (step.when, step.match) == ([condition], "any")
+    text = desk.get(page(draft)).content.decode()
+    assert '<option value="amount" data-type="money" title="How much is asked for." selected>' in text
+    assert ">50.00</textarea>" in text
 
 
 def test_publishing_says_what_keeps_it_and_offers_no_button(desk, version):

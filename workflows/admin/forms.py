@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 
 from accounts.recorded import RecordedForm, reason_field
 from workflows import registry, rules
+from workflows.admin.conditions import ConditionsField
 from workflows.checking import FIELDS
 from workflows.models import Rule, RuleSet, Step, WorkflowVersion
 from workflows.publishing import IN_CONDITION, in_order
@@ -91,10 +92,16 @@ class StepForm(forms.ModelForm):
     """One step; what its kind refuses is refused when it is saved, not when it runs."""
 
     kind = forms.ChoiceField(choices=lambda: [(name, name) for name in sorted(registry.step_kinds)])
+    when = ConditionsField(
+        required=False,
+        label="Done when",
+        help_text="No condition: always. A fact that is not known leaves nothing out; where money would move, a "
+        "person is asked.",
+    )
 
     class Meta:
         model = Step
-        fields = ["position", "key", "kind", "config"]
+        fields = ["position", "key", "kind", "when", "match", "config"]
 
     def clean(self) -> dict[str, Any]:
         """Ask the step's kind about its settings."""

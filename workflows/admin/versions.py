@@ -62,7 +62,7 @@ class StepInline(OwnInline, admin.StackedInline):
     form = StepForm
     formset = OrderedFormSet
     formfield_overrides = JSON
-    fields = [("position", "key", "kind"), "config"]
+    fields = [("position", "key", "kind"), "config", "when", "match"]
 
 
 @admin.register(WorkflowVersion)

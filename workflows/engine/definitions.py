@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from workflows.models import WorkflowVersion
+from workflows.states import Match
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,8 @@ class StepDefinition:
     key: str
     kind: str
     config: Mapping[str, Any]
+    when: tuple[Mapping[str, Any], ...] = ()
+    match: str = Match.ALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ def definition_of(version_id: int) -> Definition:
     """The definition of a published version; two queries the first time, none later."""
     version = WorkflowVersion.objects.select_related("workflow").get(pk=version_id)
     steps = tuple(
-        StepDefinition(position, step.key, step.kind, step.config)
+        StepDefinition(position, step.key, step.kind, step.config, tuple(step.when), step.match)
         for position, step in enumerate(version.steps.order_by("position"))
     )
     return Definition(f"{version.workflow.slug} v{version.number}", version.workflow.slug, steps)

@@ -14,6 +14,11 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut(Done):
+    """The engine's answer in place of a step whose condition does not hold: nothing was done, the next one follows."""
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Somebody or something must answer first; without `until` only `resume` wakes the run."""
 

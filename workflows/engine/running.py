@@ -14,10 +14,10 @@ from opsdesk.lib import clock
 from opsdesk.lib.crashing import crashpoint
 from opsdesk.lib.database import is_busy, is_lost
 from opsdesk.lib.rows import write_changes
-from workflows.engine import failing
+from workflows.engine import conditions, failing
 from workflows.engine.context import Batch, RunContext
 from workflows.engine.definitions import definition_of
-from workflows.engine.outcomes import Done, Finish, Outcome, Wait
+from workflows.engine.outcomes import Done, Finish, LeftOut, Outcome, Wait
 from workflows.errors import StepFailed
 from workflows.models import Case, Run, StepRun
 from workflows.registry import step_kinds
@@ -151,9 +151,7 @@ def _perform_steps(context: RunContext) -> bool:
         return False
     while True:
         try:
-            if isinstance(context.fetched, StepFailed):
-                raise context.fetched
-            outcome = step_kinds[context.step.kind].perform(context)
+            outcome = _outcome(context)
         except StepFailed as failed:
             _after_failure(context, failed)
             return False
@@ -167,14 +165,27 @@ def _perform_steps(context: RunContext) -> bool:
             _stop(context, Finish(CaseState.DONE, outcome.note or "Every step is done."))
             return False
         context.step, context.fetched = steps[run.position], None
-        if step_kinds[context.step.kind].asks_outside:
+        if step_kinds[context.step.kind].asks_outside and not conditions.is_left_out(context.step, run.facts):
             # Stays claimed: the lease is renewed with this write.
             run.lease_until = context.now + LEASE
             return True
 
 
+def _outcome(context: RunContext) -> Outcome:
+    """What the step answers, or that its condition leaves it out. Raises StepFailed."""
+    left_out = conditions.why_left_out(context.step, context.run.facts)
+    if left_out:
+        context.record("workflows.run.left_out", subject=context.run, after={"step": context.step.key}, reason=left_out)
+        return LeftOut(left_out)
+    if isinstance(context.fetched, StepFailed):
+        raise context.fetched
+    return step_kinds[context.step.kind].perform(context)
+
+
 def _note(context: RunContext, outcome: Outcome) -> None:
     match outcome:
+        case LeftOut(note=text):
+            kind = StepRun.Outcome.SKIPPED
         case Done(note=text):
             kind = StepRun.Outcome.DONE
         case Wait(reason=text):

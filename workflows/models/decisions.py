@@ -13,7 +13,7 @@ from opsdesk.lib.states import Movable, known_states
 from workflows.models.cases import Case
 from workflows.models.definitions import Workflow
 from workflows.models.runs import Run
-from workflows.states import VERSION_MOVES, Tier, VersionState
+from workflows.states import VERSION_MOVES, Match, Tier, VersionState
 
 
 class RuleSet(Movable):
@@ -50,14 +50,12 @@ class Rule(models.Model):
         AT_LEAST = "at_least", "asks for at least this tier"
         FLAG = "flag", "is pointed out"
 
-    class Match(models.TextChoices):
-        ALL = "all", "all conditions hold"
-        ANY = "any", "any condition holds"
+    Match = Match
 
     rule_set = models.ForeignKey(RuleSet, on_delete=models.CASCADE, related_name="rules")
     position = models.PositiveSmallIntegerField()
     name = models.CharField(max_length=120, help_text="Said on the case page: “Second claim in 30 days”.")
-    match = models.CharField(max_length=3, choices=Match, default=Match.ALL)
+    match = models.CharField(max_length=3, choices=Match.choices, default=Match.ALL)
     conditions = models.JSONField(
         default=list, help_text="List of {fact, operator, value}; facts and operators from the catalogue."
     )

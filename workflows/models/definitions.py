@@ -6,7 +6,7 @@ from django.db.models import Q
 
 from accounts.models import Organization, User
 from opsdesk.lib.states import Movable, known_states
-from workflows.states import VERSION_MOVES, VersionState
+from workflows.states import VERSION_MOVES, Match, VersionState
 
 
 class Workflow(models.Model):
@@ -75,17 +75,25 @@ class WorkflowVersion(Movable):
 
 
 class Step(models.Model):
-    """One stage of a version, in order; its kind decides what `config` may hold."""
+    """One stage of a version, in order; its kind decides what `config` may hold, and `when` leaves it out."""
 
     version = models.ForeignKey(WorkflowVersion, on_delete=models.CASCADE, related_name="steps")
     position = models.PositiveSmallIntegerField()
     key = models.SlugField(max_length=40)
     kind = models.CharField(max_length=20)
     config = models.JSONField(default=dict, blank=True)
+    when = models.JSONField(
+        default=list,
+        db_default=models.Value([], models.JSONField()),
+        blank=True,
+        help_text="The step is done only when these conditions hold: list of {fact, operator, value}. None: always.",
+    )
+    match = models.CharField(max_length=3, choices=Match.choices, default=Match.ALL, db_default=Match.ALL)
 
     class Meta:
         ordering = ["version", "position"]
         constraints = [
+            models.CheckConstraint(name="workflows_step_known_match", condition=Q(match__in=Match.values)),
             models.UniqueConstraint(name="workflows_step_position_once", fields=["version", "position"]),
             models.UniqueConstraint(name="workflows_step_key_once", fields=["version", "key"]),
         ]

@@ -124,7 +124,7 @@ class StepRun(models.Model):
         WAITING = "waiting", "waiting"
         FAILED = "failed", "failed"
         FINISHED = "finished", "finished the case"
-        SKIPPED = "skipped", "skipped by a person"
+        SKIPPED = "skipped", "skipped"
 
     run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="steps")
     position = models.PositiveSmallIntegerField()
