@@ -11,6 +11,7 @@ from django.db import transaction
 from accounts.models import User
 from auditlog import verbs
 from auditlog.models import ActorKind, Entry
+from opsdesk.lib.rows import insert_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def record_all(rows: Iterable[Entry]) -> None:
     """Write many entries in one statement, inside the transaction of their changes."""
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError("An audit entry belongs to the transaction of the change it tells of.")
-    Entry.objects.bulk_create(rows)
+    insert_rows(list(rows))
 
 
 def record_change(verb: str, *, user: User, **details: Any) -> Entry:

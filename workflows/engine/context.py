@@ -11,6 +11,7 @@ from django.db import models
 
 from auditlog.models import Entry
 from auditlog.services import Actor, entry, record_all
+from opsdesk.lib.rows import insert_rows
 from workflows.engine.definitions import Definition, StepDefinition
 from workflows.models import Authorization, Case, Decision, Run
 from workflows.states import CaseState
@@ -47,7 +48,7 @@ class Batch:
     def flush(self) -> None:
         """Insert everything, each table after those it points at."""
         for model in _pointed_at_first(self._rows):
-            model._default_manager.bulk_create(self._rows[model])
+            insert_rows(self._rows[model])
         entries: list[Entry] = [
             entry(
                 verb,
