@@ -18,7 +18,7 @@ from integrations.models import Action, Call
 from integrations.states import ActionState
 from opsdesk.lib import clock
 from opsdesk.lib.crashing import crashpoint
-from opsdesk.lib.database import is_lost
+from opsdesk.lib.database import is_lost, patiently
 from opsdesk.lib.rows import write_changes
 from workflows.engine.failing import MOST_COUNTED
 from workflows.states import FailureKind
@@ -91,7 +91,7 @@ def _record(action: Action, answer: Answer) -> None:
     """Record one answer; what cannot be written now is looked up when its lease has expired."""
     crashpoint("record.before")
     try:
-        recording.record_answer(action, answer)
+        patiently(lambda: recording.record_answer(action, answer))
         crashpoint("record.after_commit")
     except Exception as error:
         if is_lost(error):

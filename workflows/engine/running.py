@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 
 from opsdesk.lib import clock
 from opsdesk.lib.crashing import crashpoint
-from opsdesk.lib.database import is_busy, is_lost
+from opsdesk.lib.database import is_busy, is_lost, patiently
 from opsdesk.lib.rows import write_changes
 from workflows.engine import conditions, failing
 from workflows.engine.context import Batch, RunContext
@@ -84,9 +84,15 @@ def _each_alone(runs: Sequence[Run], error: Exception) -> None:
     log.info("runs_taken_singly", count=len(runs), error=str(error))
     for run in runs:
         rows = Run.objects.select_related("case").filter(pk=run.pk, state=RunState.RUNNING, epoch=run.epoch)
-        fresh = rows.first()
-        if fresh is not None:
-            advance([fresh])
+        try:
+            fresh = patiently(rows.first)
+            if fresh is not None:
+                advance([fresh])
+        except Exception as trouble:
+            if is_lost(trouble):
+                raise
+            # Not even its failure could be written; its lease brings it back, and the others go on.
+            log.exception("run_left_to_its_lease", run_id=run.pk)
 
 
 def _context(run: Run) -> RunContext:
@@ -287,6 +293,11 @@ def _give_up(run: Run, error: Exception) -> None:
     if is_busy(error):
         failed = StepFailed(FailureKind.TRANSIENT, "The database was too busy to do the step.")
     log.warning("step_broke", run_id=run.pk, case_id=run.case_id, kind=failed.kind, exc_info=error)
+    patiently(lambda: _note_failure(run, failed))
+    crashpoint("failure.after_commit")
+
+
+def _note_failure(run: Run, failed: StepFailed) -> None:
     with transaction.atomic():
         case = Case.objects.select_for_update().get(pk=run.case_id)
         fresh = Run.objects.select_for_update(of=("self",)).filter(
@@ -301,4 +312,3 @@ def _give_up(run: Run, error: Exception) -> None:
         write_changes([fresh], _RUN_FIELDS)
         write_changes([case], _CASE_FIELDS)
         crashpoint("failure.before_commit")
-    crashpoint("failure.after_commit")
