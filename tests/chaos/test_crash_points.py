@@ -1,0 +1,71 @@
+"""A process is killed at every crash point: nothing is lost, nothing is done twice, nothing stays lying."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from opsdesk.lib.crashing import POINTS
+from tests.chaos.mortal import Errands, Town, assert_sound, tell_story
+from tests.plugins.line import Line
+from tests.plugins.sandbox import Gateway, Inbox
+
+TIMES = 20
+FAMILIES = list(dict.fromkeys(point.partition(".")[0] for point in POINTS))
+
+
+@pytest.fixture(scope="module")
+def errands(
+    django_db_setup: None,
+    gateway_process: Gateway,
+    inbox_process: Inbox,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Errands]:
+    """The processes that work, loaded once."""
+    log = tmp_path_factory.mktemp("errands") / "errands.log"
+    errands = Errands(gateway_process, inbox_process, log)
+    yield errands
+    errands.end()
+
+
+@pytest.fixture(scope="module")
+def hits() -> Counter[str]:
+    """How often a process has died where."""
+    return Counter()
+
+
+@pytest.fixture
+def town(committed_line: Line, inbox: Inbox, errands: Errands, hits: Counter[str]) -> Town:
+    """A desk where everything is well so far."""
+    return Town(committed_line, inbox, errands, hits)
+
+
+def points_of(family: str) -> list[str]:
+    return [point for point in POINTS if point.startswith(f"{family}.")]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_process_dies_at_each_point_and_all_is_well_afterwards(town: Town, family: str) -> None:
+    tell_story(town, *points_of(family))
+
+    assert_sound(town)
+
+
+def test_every_registered_point_was_hit(hits: Counter[str], request: pytest.FixtureRequest) -> None:
+    asked = {item.name.partition("[")[2].rstrip("]") for item in request.session.items if item.path == request.path}
+    assert set(hits) >= {point for family in asked & set(FAMILIES) for point in points_of(family)}
+    if not asked >= set(FAMILIES):
+        pytest.skip("Only some of the points were asked for.")
+    assert set(hits) == set(POINTS)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("family", FAMILIES)
+def test_processes_die_20_times_at_each_point_and_all_is_well_afterwards(town: Town, family: str) -> None:
+    for point in points_of(family):
+        before = town.hits[point]
+        for _ in range(TIMES):
+            tell_story(town, point)
+        assert town.hits[point] - before == TIMES
+        assert_sound(town)
+        print(f"{point}: {TIMES} times")
