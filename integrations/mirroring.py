@@ -21,6 +21,7 @@ from opsdesk.lib.crashing import crashpoint
 from opsdesk.lib.database import is_lost
 from workflows import cases
 from workflows.engine import failing
+from workflows.engine.opening import new_run
 from workflows.errors import StepFailed
 from workflows.models import Run
 from workflows.states import CaseState, FailureKind, RunState
@@ -219,16 +220,9 @@ def _fail_late(action: Action) -> None:
     )
     case.move_to(CaseState.FAILED, standing=failed.message[:200], closed_at=None)
     old: Run = action.run
-    run = Run.objects.create(
-        organization_id=old.organization_id,
-        workflow=old.workflow,
-        version=old.version,
-        case=case,
-        state=RunState.FAILED,
-        wake_at=None,
-        reason=failed.message[:300],
-        ended_at=clock.now(),
-    )
+    run = new_run(old.version, case)
+    run.take_over(RunState.FAILED, wake_at=None, reason=failed.message[:300], ended_at=clock.now())
+    run.save()
     failing.open_failure(run, workflow=old.workflow.slug, step=action.step, failed=failed)
     record(
         "integrations.refund.failed_late",

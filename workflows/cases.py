@@ -14,7 +14,7 @@ from opsdesk.lib import clock, queue
 from opsdesk.lib.errors import DomainError
 from opsdesk.lib.money import BadAmount, Money
 from workflows import registry
-from workflows.engine import failing
+from workflows.engine import failing, turns
 from workflows.models import Case, Correction, Run, WorkflowVersion
 from workflows.states import CASE_FINAL, RUN_ACTIVE, CaseState, RunState
 
@@ -184,6 +184,7 @@ def withdraw(case_id: int, *, actor: Actor, reason: str) -> bool:
             paused_why="",
             reason=reason[:300],
         )
+        turns.pass_on(run)
         failing.take_off(run, actor=actor, reason="Its last case was withdrawn.")
     void_consent(case, reason)
     case.move_to(CaseState.CANCELED, closed_at=Now(), standing=reason[:200])

@@ -2,6 +2,7 @@
 
 from workflows import registry, rules
 from workflows.engine.fitting import NEVER_SKIPPED
+from workflows.engine.turns import KEY_FIELDS
 from workflows.models import RuleSet, Step, WorkflowVersion
 from workflows.states import VersionState
 
@@ -12,12 +13,14 @@ FIELDS_FOR_MONEY = ("amount", "currency", "target")
 # A decision needs facts, and consent is given to a decision.
 GOES_BEFORE = {"decide": "gather", "approve": "decide"}
 MOST_RULES = 200
+LONGEST_DEBOUNCE = 86_400  # seconds
 
 
 def check(version: WorkflowVersion) -> list[str]:
     """What keeps a version from running; nothing means it can be published."""
     steps = list(version.steps.order_by("position"))
     problems = [*_check_fields(version, steps), *_check_events(version), *_check_steps(steps)]
+    problems += _check_side_by_side(version, steps)
     published = version.workflow.rule_sets.filter(state=VersionState.PUBLISHED)
     if any(step.kind == "decide" for step in steps) and not published.exists():
         problems.append("The workflow has no published rules: publish a rule set first.")
@@ -68,6 +71,32 @@ def _check_events(version: WorkflowVersion) -> list[str]:
         problems += [f"“{event_type}” is taken by the workflow {other.workflow}." for event_type in sorted(taken)]
         if other.case_kind == version.case_kind:
             problems.append(f"Cases of the kind “{version.case_kind}” belong to the workflow {other.workflow}.")
+    return problems
+
+
+def _check_side_by_side(version: WorkflowVersion, steps: list[Step]) -> list[str]:
+    """How urgent runs are, and which of them go on beside each other."""
+    fields = version.concurrency
+    if not isinstance(fields, list) or len(set(map(str, fields))) < len(fields):
+        return ["The concurrency is a list of different fields of the case."]
+    problems = [
+        f"One at a time goes by {', '.join(KEY_FIELDS)}; “{name}” is not one of them."
+        for name in fields
+        if name not in KEY_FIELDS
+    ]
+    problems += [
+        f"One at a time goes by “{name}”, but the fields do not say where it comes from."
+        for name in fields
+        if name in KEY_FIELDS and isinstance(version.fields, dict) and name not in version.fields
+    ]
+    if not 1 <= version.priority <= 100:
+        problems.append("The priority is a number from 1 to 100.")
+    if version.debounce_seconds and not fields:
+        problems.append("To take openings as one, the concurrency must say which fields make them the same.")
+    if version.debounce_seconds > LONGEST_DEBOUNCE:
+        problems.append(f"Openings are taken as one for at most {LONGEST_DEBOUNCE:,} seconds.")
+    if version.debounce_seconds and any(map(_moves_money, steps)):
+        problems.append("A workflow that moves money looks at every request: it cannot take several as one.")
     return problems
 
 

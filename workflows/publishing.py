@@ -34,8 +34,10 @@ publish = VERSIONS.publish
 publish_rules = RULE_SETS.publish
 
 Row = TypeVar("Row", bound=models.Model)
-_IN_PACK = ("name", "slug", "case_kind", "opened_by", "withdrawn_by", "fields", "steps", "rules")
-_IN_VERSION = ("case_kind", "opened_by", "withdrawn_by", "fields")
+# What most versions leave as it is: a pack names it only where it says something else.
+_UNLESS_SAID = {"priority": 50, "concurrency": [], "debounce_seconds": 0}
+_IN_VERSION = ("case_kind", "opened_by", "withdrawn_by", "fields", *_UNLESS_SAID)
+_IN_PACK = ("name", "slug", *_IN_VERSION, "steps", "rules")
 _IN_STEP = ("key", "kind", "when", "match", "config")
 _IN_RULE = ("name", "match", "conditions", "effect", "tier")
 IN_CONDITION = ("fact", "operator", "value")
@@ -118,7 +120,8 @@ def export_pack(version: WorkflowVersion, *, rules: bool = True) -> str:
     """The version as YAML, with the rules that go with it: those in force, or for a draft the draft ones."""
     workflow = version.workflow
     pack: dict[str, Any] = {"name": workflow.name, "slug": workflow.slug}
-    pack |= {name: getattr(version, name) for name in _IN_VERSION}
+    content = {name: getattr(version, name) for name in _IN_VERSION}
+    pack |= {name: value for name, value in content.items() if _UNLESS_SAID.get(name, ...) != value}
     pack["fields"] = in_order(version.fields, FIELDS)
     pack["steps"] = list(map(_step_as_data, version.steps.order_by("position")))
     rule_set = _rules_beside(version) if rules else None

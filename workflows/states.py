@@ -70,6 +70,7 @@ class WaitsFor(models.TextChoices):
     ACTION = "action", "an outside system"
     RETRY = "retry", "another try"
     CONNECTION = "connection", "a connection"
+    TURN = "turn", "its turn"
 
 
 class VersionState(models.TextChoices):

@@ -5,7 +5,7 @@ import time
 from celery import shared_task
 
 from opsdesk.lib import queue
-from workflows.engine import intake, repairing, running
+from workflows.engine import intake, repairing, running, turns
 
 # A look ends after this long, so that other kinds of work get their turn.
 _LOOK_SECONDS = 2.0
@@ -30,7 +30,7 @@ def tick() -> int:
 @shared_task(name="workflows.sweep")
 def sweep() -> int:
     """Give back what dead workers held."""
-    returned = repairing.sweep()
+    returned = repairing.sweep() + turns.wake_stranded()
     if returned:
         queue.ring("workflows.tick")
     return returned

@@ -8,6 +8,7 @@ register(
     workflows__case__withdrawn="withdrew the case",
     workflows__case__finished="finished the case",
     workflows__case__reopened="opened the case again",
+    workflows__case__repeated="received the case again within moments",
     workflows__case__contradicted="received the case again with other content",
     workflows__run__started="started the run",
     workflows__run__gathered="gathered the facts",

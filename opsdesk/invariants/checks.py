@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, F, Q, QuerySet, Sum
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum
 from django.db.models.functions import Now
 
 from approvals.models import Review, Stage
@@ -85,7 +85,13 @@ def _runs(effects: Effects | None) -> tuple[int, list[str]]:
     for_action = silent.filter(waits_for=WaitsFor.ACTION).exclude(
         pk__in=Action.objects.filter(due_at__isnull=False).values("run")
     )
-    for_nobody = silent.exclude(waits_for__in=[WaitsFor.REVIEW, WaitsFor.ACTION])
+    in_turn = Run.objects.filter(
+        workflow=OuterRef("workflow"), concurrency_key=OuterRef("concurrency_key"), in_turn=True, state__in=RUN_ACTIVE
+    )
+    for_no_turn = silent.filter(
+        ~Exists(in_turn), waits_for=WaitsFor.TURN, paused_at=None, waiting_since__lt=Now() - _PATIENCE
+    )
+    for_nobody = silent.exclude(waits_for__in=[WaitsFor.REVIEW, WaitsFor.ACTION, WaitsFor.TURN])
     overdue = Run.objects.filter(
         state__in=[RunState.READY, RunState.WAITING],
         paused_at=None,
@@ -97,7 +103,7 @@ def _runs(effects: Effects | None) -> tuple[int, list[str]]:
     )
     wrong = [
         f"{row} of CASE-{row.case_id} is {row.state} and nothing will move it."
-        for rows in (stuck, for_review, for_action, for_nobody, overdue)
+        for rows in (stuck, for_review, for_action, for_no_turn, for_nobody, overdue)
         for row in rows[:_MOST_SHOWN]
     ]
     return Run.objects.count(), wrong + [f"{case} is open and has no run." for case in without[:_MOST_SHOWN]]

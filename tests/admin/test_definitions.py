@@ -60,8 +60,9 @@ def rules_data(rule_set, **more):
 
 def steps_data(version, **more):
     rows = list(version.steps.order_by("position"))
-    own = {name: getattr(version, name) for name in ("case_kind", "opened_by", "withdrawn_by")}
-    own["fields"] = json.dumps(version.fields)
+    as_it_is = ("case_kind", "opened_by", "withdrawn_by", "priority", "debounce_seconds")
+    own = {name: getattr(version, name) for name in as_it_is}
+    own |= {"fields": json.dumps(version.fields), "concurrency": json.dumps(version.concurrency)}
     data = {**own, **rows_data("steps", rows, ["position", "key", "kind", "config", "match"], **more), **WHY}
     for index, step in enumerate(rows):
         data |= conditions_data(f"steps-{index}-when", step.when)

@@ -174,7 +174,7 @@ def tick_intake() -> None:
 def pass_time(length: timedelta) -> None:
     """Make everything that is due later, or happened, so much older."""
     for model, names in {
-        Run: ("wake_at", "lease_until", "waiting_since"),
+        Run: ("wake_at", "lease_until", "waiting_since", "started_at"),
         Action: ("due_at", "lease_until", "first_sent_at", "succeeded_at"),
         Review: ("objection_ends_at", "settles_at", "opened_at"),
         Notice: ("due_at", "delivered_at", "created_at"),

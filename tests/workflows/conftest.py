@@ -16,6 +16,15 @@ from workflows.models import Case, Run, WorkflowVersion
 from workflows.publishing import publish_pack
 from workflows.states import CaseState, RunState
 
+PACK: dict[str, Any] = {
+    "name": "Probe",
+    "slug": "probe",
+    "case_kind": "probe",
+    "opened_by": "probe.requested",
+    "withdrawn_by": "probe.withdrawn",
+    "fields": {"key": "reference", "amount": "amount", "currency": "currency"},
+    "steps": [{"key": "first", "kind": "scripted_outside"}, {"key": "second", "kind": "scripted"}],
+}
 Script = Callable[[RunContext], Outcome]
 
 
@@ -53,6 +62,10 @@ class Probe:
     inside: ScriptedStep
     ada: User
 
+    def publish(self, **changes: Any) -> None:
+        """Put a further edition in force that differs in this; the runs made from now on follow it."""
+        self.version = publish_pack(self.organization, {**PACK, **changes}, by=None, reason="For a test.")
+
     def second(self, script: Script) -> None:
         """What the second step does from now on."""
         self.inside.scripts["second"] = script
@@ -84,16 +97,7 @@ def probe(db: None, monkeypatch: pytest.MonkeyPatch) -> Probe:
     monkeypatch.setitem(registry.step_kinds, outside.name, outside)
     monkeypatch.setitem(registry.step_kinds, inside.name, inside)
     organization = make_organization("probes")
-    pack = {
-        "name": "Probe",
-        "slug": "probe",
-        "case_kind": "probe",
-        "opened_by": "probe.requested",
-        "withdrawn_by": "probe.withdrawn",
-        "fields": {"key": "reference", "amount": "amount", "currency": "currency"},
-        "steps": [{"key": "first", "kind": outside.name}, {"key": "second", "kind": inside.name}],
-    }
-    version = publish_pack(organization, pack, by=None, reason="For a test.")
+    version = publish_pack(organization, PACK, by=None, reason="For a test.")
     return Probe(organization, version, outside, inside, make_member(organization, "ada", Role.MANAGER))
 
 

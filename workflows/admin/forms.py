@@ -72,7 +72,10 @@ class VersionForm(RecordedForm):
 
     class Meta:
         model = WorkflowVersion
-        fields = ["workflow", "case_kind", "opened_by", "withdrawn_by", "fields"]
+        fields = [
+            "workflow", "case_kind", "opened_by", "withdrawn_by", "fields",
+            "priority", "concurrency", "debounce_seconds",
+        ]  # fmt: skip
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

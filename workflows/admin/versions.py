@@ -17,6 +17,7 @@ from workflows.admin.editions import EditionAdmin
 from workflows.admin.forms import ImportForm, StepForm, StrictJSONField, VersionForm
 from workflows.admin.formsets import OrderedFormSet
 from workflows.checking import FIELDS
+from workflows.engine.turns import KEY_FIELDS
 from workflows.models import Step, Workflow, WorkflowVersion
 from workflows.publishing import VERSIONS, export_pack, import_pack, new_draft
 
@@ -92,6 +93,13 @@ class VersionAdmin(EditionAdmin):
                 "fields": ["fields"],
                 "description": "Names of a case's fields with names of the event's fields. "
                 f"A case has: {', '.join(FIELDS)}.",
+            },
+        ),
+        (
+            "Side by side",
+            {
+                "fields": ["priority", "concurrency", "debounce_seconds"],
+                "description": f'One at a time may go by: {", ".join(KEY_FIELDS)}. As a list, such as ["party"].',
             },
         ),
     ]

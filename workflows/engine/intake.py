@@ -1,10 +1,13 @@
 """Taking in events: each opens a case, tells somebody, withdraws a case, or is set aside with a reason."""
 
 from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
 
 import structlog
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
+from django.db.models.functions import Now
 
 from auditlog.services import Actor
 from opsdesk.lib import clock
@@ -12,11 +15,13 @@ from opsdesk.lib.crashing import crashpoint
 from opsdesk.lib.database import is_busy, is_lost
 from opsdesk.lib.rows import write_changes
 from workflows import cases, registry
+from workflows.engine import turns
 from workflows.engine.context import Batch
+from workflows.engine.opening import new_run
 from workflows.errors import Unreadable
 from workflows.models import Case, Event, Run, WorkflowVersion
 from workflows.registry import Reading
-from workflows.states import CaseState, EventState, VersionState
+from workflows.states import CaseState, EventState, RunState, VersionState
 
 log = structlog.get_logger(__name__)
 _WRITTEN = ("state", "type", "reason", "case", "looked_at")
@@ -158,15 +163,21 @@ def _open_cases(opening: list[Told], batch: Batch) -> None:
         for case in Case.objects.filter(key__in={key for _, _, key in keys})
         if (case.organization_id, case.kind, case.key) in keys
     }
+    lately = _opened_lately(opening, contents)
     for (event, reading, version), content in zip(opening, contents, strict=True):
         place = (event.organization_id, version.case_kind, content["key"])
         if place in known:
             _repeat(event, reading, known[place], batch)
             continue
+        same = lately.get((version.workflow_id, turns.key_from(version, content)))
+        if same is not None:
+            _take_as_same(event, version, same, batch)
+            continue
         case = batch.add(Case(organization_id=event.organization_id, kind=version.case_kind, **content))
         known[place] = case
-        run = Run(organization_id=event.organization_id, workflow=version.workflow, version=version, case=case)
-        batch.add(run)
+        run = batch.add(new_run(version, case))
+        if version.debounce_seconds and run.concurrency_key:
+            lately[version.workflow_id, run.concurrency_key] = case
         batch.record(
             "workflows.case.opened",
             subject=case,
@@ -182,6 +193,40 @@ def _open_cases(opening: list[Told], batch: Batch) -> None:
             reason=f"Event {event.pk} of type {reading.type} arrived.",
         )
         _set_aside(event, EventState.PROCESSED, "Opened a case.", case)
+
+
+def _opened_lately(opening: list[Told], contents: list[dict[str, Any]]) -> dict[turns.Place, Case]:
+    """The cases begun so lately that an opening with the same key is one with them, where the version says so."""
+    within = {
+        (version.workflow_id, key): timedelta(seconds=version.debounce_seconds)
+        for (_, _, version), content in zip(opening, contents, strict=True)
+        if version.debounce_seconds and (key := turns.key_from(version, content))
+    }
+    if not within:
+        return {}
+    # Two workers that look at the same moment would each find nothing.
+    turns.in_sequence("debounce", within.keys())
+    found: dict[turns.Place, Case] = {}
+    for (workflow_id, key), length in within.items():
+        began = Run.objects.filter(workflow_id=workflow_id, concurrency_key=key, started_at__gt=Now() - length)
+        run = began.exclude(state=RunState.CANCELED).select_related("case").order_by("-pk").first()
+        if run is not None:
+            found[workflow_id, key] = run.case
+    return found
+
+
+def _take_as_same(event: Event, version: WorkflowVersion, case: Case, batch: Batch) -> None:
+    words = f"It came within {version.debounce_seconds} s of the case {case.key} and is taken as the same."
+    _set_aside(event, EventState.IGNORED, words, case)
+    batch.record(
+        "workflows.case.repeated",
+        subject=case,
+        case_of=case,
+        actor=Actor.outside(event.source),
+        organization_id=event.organization_id,
+        after={"event": event.pk},
+        reason=words,
+    )
 
 
 def _repeat(event: Event, reading: Reading, case: Case, batch: Batch) -> None:

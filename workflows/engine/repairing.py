@@ -9,7 +9,7 @@ from auditlog.services import Actor, record
 from opsdesk.lib import queue
 from opsdesk.lib.crashing import crashpoint
 from workflows import cases, registry
-from workflows.engine import failing
+from workflows.engine import failing, turns
 from workflows.engine.definitions import definition_of
 from workflows.errors import NotRepairable, StepFailed
 from workflows.models import Case, Run
@@ -69,6 +69,7 @@ def _park_poison(run_id: int, case_id: int) -> None:
         RunState.FAILED, ended_at=Now(), wake_at=None, lease_owner="", lease_until=None, reason=failed.message,
         waits_for="", lost_leases=MOST_LOST_LEASES,
     )  # fmt: skip
+    turns.pass_on(run)
     case.move_to(CaseState.FAILED, standing=failed.message[:200])
     failing.open_failure(run, workflow=run.version.workflow.slug, step=step.key, failed=failed)
     record(
@@ -105,7 +106,11 @@ def retry(run_id: int, *, by: User, reason: str) -> Run:
 def start_over(run: Run, case: Case, *, by: User, reason: str, verb: str = "workflows.run.repaired") -> None:
     """Send a run back to its first step, nothing gathered and nothing left out; the caller holds both row locks."""
     run.facts, run.skipped = {}, []
-    run.save(update_fields=["facts", "skipped"])
+    key = turns.key_of(run.version, case)
+    if key != run.concurrency_key:
+        turns.pass_on(run)
+        run.concurrency_key, run.in_turn = key, False
+    run.save(update_fields=["facts", "skipped", "concurrency_key", "in_turn"])
     go_on(run, case, by=by, reason=reason, position=0, verb=verb)
 
 
@@ -116,6 +121,8 @@ def go_on(run: Run, case: Case, *, by: User, reason: str, position: int, verb: s
         "position": position, "wake_at": Now(), "waits_for": "", "reason": "", "attempt": 0, "ended_at": None,
         "waiting_since": None, "lost_leases": 0, "epoch": F("epoch") + 1, "lease_owner": "", "lease_until": None,
     }  # fmt: skip
+    if run.state == RunState.FAILED:
+        changes["in_turn"] = False  # others had the turn meanwhile
     if run.state == RunState.READY:
         Run.objects.filter(pk=run.pk, state=RunState.READY).update(**changes)
     else:

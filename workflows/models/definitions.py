@@ -43,6 +43,22 @@ class WorkflowVersion(Movable):
         default=dict,
         help_text="Which field of the event is the case's key, amount, currency, target, party and moment.",
     )
+    priority = models.PositiveSmallIntegerField(
+        default=50,
+        db_default=50,
+        help_text="How urgent its runs are when they begin, 1 to 100: smaller is taken first.",
+    )
+    concurrency = models.JSONField(
+        default=list,
+        db_default=models.Value([], models.JSONField()),
+        blank=True,
+        help_text="Fields of a case whose values together let one run go on at a time, such as party; the others wait.",
+    )
+    debounce_seconds = models.PositiveIntegerField(
+        default=0,
+        db_default=0,
+        help_text="Openings with the same of these fields within so many seconds are one run; 0: each is its own.",
+    )
     published_at = models.DateTimeField(null=True, editable=False)
     published_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, editable=False, related_name="+")
 
@@ -57,6 +73,9 @@ class WorkflowVersion(Movable):
                 condition=Q(state=VersionState.PUBLISHED),
             ),
             models.CheckConstraint(
+                name="workflows_version_known_priority", condition=Q(priority__gte=1, priority__lte=100)
+            ),
+            models.CheckConstraint(
                 name="workflows_version_published_at_unless_draft",
                 condition=Q(state=VersionState.DRAFT, published_at=None)
                 | (~Q(state=VersionState.DRAFT) & Q(published_at__isnull=False)),
@@ -65,7 +84,16 @@ class WorkflowVersion(Movable):
         triggers = [
             pgtrigger.Protect(
                 name="published_is_frozen",
-                operation=pgtrigger.UpdateOf("number", "case_kind", "opened_by", "withdrawn_by", "fields"),
+                operation=pgtrigger.UpdateOf(
+                    "number",
+                    "case_kind",
+                    "opened_by",
+                    "withdrawn_by",
+                    "fields",
+                    "priority",
+                    "concurrency",
+                    "debounce_seconds",
+                ),
                 condition=pgtrigger.Q(old__state__in=[VersionState.PUBLISHED, VersionState.RETIRED]),
             )
         ]

@@ -54,6 +54,13 @@ class Run(Movable):
     paused_why = models.CharField(
         max_length=300, blank=True, db_default="", help_text="Who paused it and why, in words."
     )
+    concurrency_key = models.CharField(
+        max_length=200,
+        blank=True,
+        db_default="",
+        help_text="Of the runs of a workflow with the same key one goes on at a time; empty: it asks nobody.",
+    )
+    in_turn = models.BooleanField(default=False, db_default=False, help_text="It has the turn of its key.")
     skipped = models.JSONField(
         default=list,
         db_default=models.Value([], models.JSONField()),
@@ -96,8 +103,23 @@ class Run(Movable):
                 condition=Q(paused_at=None, paused_why="")
                 | (Q(paused_at__isnull=False, state__in=[RunState.READY, RunState.WAITING]) & ~Q(paused_why="")),
             ),
+            models.UniqueConstraint(
+                name="workflows_run_one_in_turn_per_key",
+                fields=["workflow", "concurrency_key"],
+                condition=Q(in_turn=True, state__in=sorted(RUN_ACTIVE)) & ~Q(concurrency_key=""),
+            ),
         ]
         indexes = [
+            models.Index(
+                name="workflows_run_due_by_age",
+                fields=["wake_at"],
+                condition=Q(state__in=[RunState.READY, RunState.WAITING], wake_at__isnull=False, paused_at=None),
+            ),
+            models.Index(
+                name="workflows_run_by_key",
+                fields=["workflow", "concurrency_key", "-id"],
+                condition=~Q(concurrency_key=""),
+            ),
             models.Index(
                 name="workflows_run_due",
                 fields=["priority", "wake_at"],
