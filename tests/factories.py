@@ -4,7 +4,7 @@ Numbers carry meaning: the published thresholds are instant up to £50, fast-tra
 """
 
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import time, timedelta
 from decimal import Decimal
 from itertools import count
 from typing import Any
@@ -445,8 +445,8 @@ def make_event(
     )
 
 
-def at(row: Any, **moments: datetime) -> Any:
-    """The row with moments set that the database otherwise sets by itself."""
-    type(row).objects.filter(pk=row.pk).update(**moments)
+def at(row: Any, **columns: Any) -> Any:
+    """The row with columns set, moments above all, that are otherwise set by themselves."""
+    type(row).objects.filter(pk=row.pk).update(**columns)
     row.refresh_from_db()
     return row

@@ -71,6 +71,7 @@ class WaitsFor(models.TextChoices):
     RETRY = "retry", "another try"
     CONNECTION = "connection", "a connection"
     TURN = "turn", "its turn"
+    UPGRADE = "upgrade", "a newer worker"
 
 
 class VersionState(models.TextChoices):

@@ -61,7 +61,7 @@ class Endpoint(models.Model):
         null=True, editable=False, help_text="When a rightly signed webhook was last refused for its time."
     )
     refused_skew = models.BigIntegerField(
-        default=0, editable=False, help_text="Seconds its sender's clock was ahead of ours; negative when behind."
+        db_default=0, editable=False, help_text="Seconds its sender's clock was ahead of ours; negative when behind."
     )
 
     class Meta:

@@ -6,11 +6,12 @@ from functools import partial
 import pytest
 
 from auditlog.models import Entry
-from tests.factories import make_case, make_event
+from opsdesk.lib import clock
+from tests.factories import at, make_case, make_event
 from tests.races import at_once, round_by_round
 from tests.workflows.conftest import Probe
 from workflows import registry
-from workflows.engine.intake import take_in
+from workflows.engine.intake import LEFT_TO_OTHERS, take_in
 from workflows.engine.outcomes import Wait
 from workflows.engine.running import advance, claim
 from workflows.models import Case, Event, Run
@@ -79,7 +80,7 @@ def test_what_cannot_be_read_is_quarantined_with_the_reason(probe: Probe, body, 
 
 def test_an_event_whose_reader_is_gone_is_quarantined_alone(probe: Probe):
     odd, sound = say(probe, reference="C0"), say(probe)
-    Event.objects.filter(pk=odd.pk).update(reader="fax")
+    at(odd, reader="fax", received_at=clock.now() - LEFT_TO_OTHERS)
 
     take_in()
 

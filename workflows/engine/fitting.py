@@ -95,7 +95,10 @@ def _why_never(step: StepDefinition) -> str:
     """Why nobody may leave this step out."""
     if step.kind in NEVER_SKIPPED:
         return f"The step {step.key} is never skipped: consent is given by those who may give it."
-    if registry.step_kinds[step.kind].moves_money:
+    kind = registry.step_kinds.get(step.kind)
+    if kind is None:
+        return f"This release does not know what the step {step.key} does."
+    if kind.moves_money:
         return f"The step {step.key} is never skipped: it moves money."
     return ""
 

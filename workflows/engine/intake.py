@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from auditlog.services import Actor
@@ -24,6 +24,8 @@ from workflows.registry import Reading
 from workflows.states import CaseState, EventState, RunState, VersionState
 
 log = structlog.get_logger(__name__)
+# An event whose reader this worker does not know is set aside only when no newer worker took it for so long.
+LEFT_TO_OTHERS = timedelta(hours=1)
 _WRITTEN = ("state", "type", "reason", "case", "looked_at")
 Told = tuple[Event, Reading, WorkflowVersion]
 
@@ -49,7 +51,10 @@ def take_in(limit: int = 100) -> int:
 
 
 def _received() -> QuerySet[Event]:
-    return Event.objects.filter(state=EventState.RECEIVED).order_by("pk").select_for_update(skip_locked=True)
+    """What this worker's code can read; what it cannot is left to newer ones for as long as an upgrade may take."""
+    fitting = Q(reader__in=sorted(registry.readers)) | Q(received_at__lt=Now() - LEFT_TO_OTHERS)
+    received = Event.objects.filter(fitting, state=EventState.RECEIVED)
+    return received.order_by("pk").select_for_update(skip_locked=True)
 
 
 def _take_alone(event_id: int) -> int:

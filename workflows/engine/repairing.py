@@ -94,7 +94,10 @@ def retry(run_id: int, *, by: User, reason: str) -> Run:
     steps = definition_of(run.version_id).steps
     step = steps[min(run.position, len(steps) - 1)]
     # What was done outside is not decided anew: the step itself says what follows from it.
-    if registry.step_kinds[step.kind].starts_over and not registry.stands(run.case_id):
+    kind = registry.step_kinds.get(step.kind)
+    if kind is None:
+        raise NotRepairable(f"This release does not know what the step {step.key} does: wait for the newer one.")
+    if kind.starts_over and not registry.stands(run.case_id):
         start_over(run, case, by=by, reason=reason)
     else:
         go_on(run, case, by=by, reason=reason, position=run.position)

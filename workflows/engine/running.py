@@ -21,13 +21,15 @@ from workflows.engine.outcomes import Done, Finish, LeftOut, Outcome, Wait
 from workflows.errors import StepFailed
 from workflows.models import Case, Run, StepRun, Workflow
 from workflows.registry import step_kinds
-from workflows.states import CaseState, FailureKind, RunState
+from workflows.states import CaseState, FailureKind, RunState, WaitsFor
 
 log = structlog.get_logger(__name__)
 
 LEASE = timedelta(seconds=60)
 # One in so many of a full batch is taken by age instead of priority.
 _OLDEST_SHARE = 5
+# What this worker's code does not know is offered again after so long, to whoever takes it then.
+_LEFT_TO_OTHERS = timedelta(seconds=15)
 _RUN_FIELDS = (
     "state", "position", "facts", "wake_at", "waits_for", "reason", "waiting_since", "attempt",
     "lease_owner", "lease_until", "lost_leases", "ended_at", "in_turn",
@@ -127,8 +129,8 @@ def _fetch(contexts: Sequence[RunContext]) -> None:
     # A run whose last step was skipped has nothing left to ask.
     asking = [context for context in contexts if context.run.position < len(context.definition.steps)]
     for name in {context.step.kind for context in asking}:
-        kind = step_kinds[name]
-        if kind.asks_outside:
+        kind = step_kinds.get(name)
+        if kind is not None and kind.asks_outside:
             crashpoint("fetch.before")
             kind.fetch([context for context in asking if context.step.kind == name])
             crashpoint("fetch.after")
@@ -181,6 +183,9 @@ def _perform_steps(context: RunContext) -> bool:
         _stop(context, Finish(CaseState.DONE, "Every step is done or was skipped by a person."))
         return False
     while True:
+        if context.step.kind not in step_kinds:
+            _put_back(context)
+            return False
         try:
             outcome = _outcome(context)
         except StepFailed as failed:
@@ -196,7 +201,8 @@ def _perform_steps(context: RunContext) -> bool:
             _stop(context, Finish(CaseState.DONE, outcome.note or "Every step is done."))
             return False
         context.step, context.fetched = steps[run.position], None
-        if step_kinds[context.step.kind].asks_outside and not conditions.is_left_out(context.step, run.facts):
+        following = step_kinds.get(context.step.kind)
+        if following and following.asks_outside and not conditions.is_left_out(context.step, run.facts):
             # Stays claimed: the lease is renewed with this write.
             run.lease_until = context.now + LEASE
             return True
@@ -243,6 +249,13 @@ def _step_run(context: RunContext, outcome: str, note: str) -> None:
 def _release(run: Run, state: RunState, **changes: object) -> None:
     run.check_move(state)
     run.take_over(state, lease_owner="", lease_until=None, **changes)
+
+
+def _put_back(context: RunContext) -> None:
+    """Leave the run to a worker of newer code: during an upgrade old ones meet steps they do not know."""
+    words = f"Waits for a worker that knows the step kind “{context.step.kind}”: restart those of an earlier release."
+    log.warning("step_kind_unknown", kind=context.step.kind)
+    _stop(context, Wait(until=context.now + _LEFT_TO_OTHERS, waits_for=WaitsFor.UPGRADE, reason=words))
 
 
 def _stop(context: RunContext, outcome: Wait | Finish) -> None:

@@ -31,7 +31,8 @@ class Command(BaseCommand):
         fingerprint = _fingerprint_of_static_files()
         if stamp.exists() and stamp.read_text() == fingerprint and Path(settings.STATIC_ROOT).exists():
             return
-        call_command("collectstatic", interactive=False, clear=True, verbosity=0)
+        # What is there stays: during an upgrade old processes still serve pages that name it.
+        call_command("collectstatic", interactive=False, verbosity=0)
         stamp.write_text(fingerprint)
 
 
