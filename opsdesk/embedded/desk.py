@@ -16,6 +16,8 @@ from opsdesk.embedded.processes import Runs, Service
 from opsdesk.embedded.supervisor import Stage
 from opsdesk.embedded.valkey import Valkey
 
+# What is under way when a desk is asked to stop, a call to a slow gateway say, is let come to its end for so long.
+ENDS_WITHIN = 25.0
 WEB_WORKERS, WEB_THREADS, AUTOMATION_WORKERS = 2, 8, 2
 MINUTES_TO_PREPARE = 60
 # Celery advises against root, as it should; whoever starts a trial as root has decided that already.
@@ -124,8 +126,9 @@ def _web() -> Service:
         "web",
         *("-m", "gunicorn", "opsdesk.wsgi:application", "--bind", f"127.0.0.1:{port}"),
         *("--worker-class", "gthread", "--workers", str(WEB_WORKERS), "--threads", str(WEB_THREADS)),
-        *("--graceful-timeout", "5", "--no-control-socket", "--log-level", "warning"),
+        *("--graceful-timeout", "20", "--no-control-socket", "--log-level", "warning"),
         ready=lambda: answers(port),
+        stop_seconds=ENDS_WITHIN,
     )
 
 
@@ -136,6 +139,7 @@ def _workers() -> list[Service]:
             "worker",
             *(*celery, "worker", "--pool", "prefork", "--concurrency", str(AUTOMATION_WORKERS)),
             *("--without-mingle", "--without-gossip", "--loglevel", "INFO"),
+            stop_seconds=ENDS_WITHIN,
         ),
         # Kept in memory: every entry only says "look now", and a file could be left half-written.
         _python("beat", *celery, "beat", "--scheduler", "celery.beat:Scheduler", "--loglevel", "WARNING"),
@@ -147,9 +151,22 @@ def _manage(name: str, *arguments: str, runs: Runs = Runs.ALWAYS) -> Service:
     return _python(name, str(ROOT / "manage.py"), *arguments, runs=runs)
 
 
-def _python(name: str, *arguments: str, ready: Callable[[], bool] | None = None, runs: Runs = Runs.ALWAYS) -> Service:
-    patience = MINUTES_TO_PREPARE * 60.0 if runs is Runs.ONCE else 60.0
-    return Service(name, (sys.executable, *arguments), ready, runs, ready_seconds=patience, folder=Path(ROOT))
+def _python(
+    name: str,
+    *arguments: str,
+    ready: Callable[[], bool] | None = None,
+    runs: Runs = Runs.ALWAYS,
+    stop_seconds: float = 10.0,
+) -> Service:
+    return Service(
+        name,
+        (sys.executable, *arguments),
+        ready,
+        runs,
+        stop_seconds=stop_seconds,
+        ready_seconds=MINUTES_TO_PREPARE * 60.0 if runs is Runs.ONCE else 60.0,
+        folder=Path(ROOT),
+    )
 
 
 def _listens(port: int) -> bool:
