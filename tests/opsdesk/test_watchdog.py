@@ -8,37 +8,17 @@ from django.test.utils import CaptureQueriesContext
 
 from integrations.models import Endpoint, Notice
 from integrations.states import ActionState
-from opsdesk.celery import app
 from opsdesk.models import Heartbeat, HeartbeatKind
 from opsdesk.watch import findings, watchdog, work
 from opsdesk.watch.heartbeats import database_now
 from tests import factories
+from tests.opsdesk.beats import DAY, HOUR, MINUTE, TASKS, age, seen
 from tests.races import at_once
 from workflows.models import Alert, Run, Workflow
 from workflows.states import RunState, Tier
 
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-TASKS = sorted({entry["task"] for entry in app.conf.beat_schedule.values()})
 # Whatever stops, people know it within three minutes.
 PROMISED = timedelta(minutes=3)
-
-
-def seen(kind: HeartbeatKind, name: str, *, ago: timedelta = timedelta(0), **fields: object) -> Heartbeat:
-    """A heartbeat of so long ago, of something that was begun a day ago."""
-    now = database_now()
-    row = Heartbeat.objects.create(kind=kind, name=name, host="work-1", **{"started_at": now - DAY, **fields})
-    return factories.at(row, last_seen_at=now - ago, host_clock=now - ago)
-
-
-@pytest.fixture
-def healthy(db: None) -> None:
-    """A desk that has been watched for a day and of which everything was seen just now."""
-    seen(HeartbeatKind.WATCHDOG, watchdog.NAME, ago=MINUTE)
-    seen(HeartbeatKind.BEAT, "work-1:1")
-    seen(HeartbeatKind.WORKER, "work-1:2", queues=["actions", "engine"])
-    seen(HeartbeatKind.JOBS, "work-1:3", queues=["default"])
-    for task in TASKS:
-        seen(HeartbeatKind.TASK, task)
 
 
 def look() -> set[tuple[str, str]]:
@@ -46,11 +26,6 @@ def look() -> set[tuple[str, str]]:
     Heartbeat.objects.filter(kind=HeartbeatKind.WATCHDOG).update(last_seen_at=database_now() - MINUTE)
     watchdog.look()
     return set(Alert.objects.open().values_list("kind", "subject"))
-
-
-def age(name: str, by: timedelta) -> None:
-    then = database_now() - by
-    Heartbeat.objects.filter(name=name).update(last_seen_at=then, host_clock=then)
 
 
 @pytest.mark.usefixtures("healthy")

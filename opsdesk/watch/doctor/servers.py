@@ -1,0 +1,127 @@
+"""The servers of the desk: database, broker, and whether their clock is ours."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import redis
+from celery import current_app
+from django.conf import settings
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from kombu.exceptions import KombuError
+
+from opsdesk.lib import clock
+from opsdesk.lib.servers import LIMITS
+from opsdesk.lib.wording import span
+from opsdesk.watch.doctor.opinions import Opinion, good, noted, wrong
+from opsdesk.watch.heartbeats import database_now
+from opsdesk.watch.processes import MOST_SKEW
+
+OLDEST_POSTGRES = 15
+KNOCK_SECONDS = 5
+
+
+def ask(statement: str) -> Any:
+    """The one value a statement gives."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchone()[0]
+
+
+def database_answers() -> Iterator[Opinion]:
+    """Whether it is there, young enough, and lets us write."""
+    version = int(ask("SHOW server_version_num")) // 10_000
+    if version < OLDEST_POSTGRES:
+        yield wrong(f"The database is PostgreSQL {version}.", f"Move it to {OLDEST_POSTGRES} or newer.")
+    else:
+        yield good(f"The database answers; it is PostgreSQL {version}.")
+    if ask("SELECT pg_is_in_recovery()") or ask("SHOW transaction_read_only") == "on":
+        yield wrong(
+            "The database takes no writes: it is a standby, or was made read-only.",
+            "Point DATABASE_URL to the primary, or promote this one.",
+        )
+
+
+def migrations_are_applied() -> Iterator[Opinion]:
+    """Whether the tables are those of this code."""
+    executor = MigrationExecutor(connection)
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if plan:
+        first = plan[0][0]
+        yield wrong(f"{len(plan)} migrations are not applied, the first is {first}.", "Run manage.py prepare.")
+        return
+    unknown = sorted(set(executor.loader.applied_migrations) - set(executor.loader.disk_migrations))
+    ours = [key for key in unknown if key[0] in executor.loader.migrated_apps]
+    if ours:
+        yield noted(
+            f"The tables are newer than this code: it does not know {'.'.join(ours[-1])}.",
+            "That is so during an upgrade; restart this process with the new code soon.",
+        )
+    else:
+        yield good("All migrations are applied.")
+
+
+def clocks_agree() -> Iterator[Opinion]:
+    """Whether this host and the database have the same time."""
+    before = clock.now()
+    skew = database_now() - before
+    if abs(skew) > MOST_SKEW:
+        side = "behind" if skew.total_seconds() > 0 else "ahead of"
+        yield wrong(
+            f"The clock of this host is {span(skew)} {side} the database's.",
+            "Set both by NTP (timedatectl set-ntp true): webhooks are refused when it is five minutes off.",
+        )
+    else:
+        yield good("The clocks of this host and of the database agree.")
+
+
+def limits_are_set() -> Iterator[Opinion]:
+    """Whether the database ends what takes too long, as each kind of process asks it to."""
+    wanted = LIMITS[settings.PROCESS]
+    for name, seconds in (
+        ("statement_timeout", wanted.statement_seconds),
+        ("lock_timeout", wanted.lock_seconds),
+        ("idle_in_transaction_session_timeout", wanted.idle_seconds),
+    ):
+        found = int(ask(f"SELECT setting FROM pg_settings WHERE name = '{name}'"))  # noqa: S608 - three fixed names
+        if found != seconds * 1000:
+            said = f"{found / 1000:g} s" if found else "off"
+            yield wrong(
+                f"The database's {name} is {said} for this process, not {seconds} s.",
+                "Take it out of the options in DATABASE_URL; a pooler must hand options on.",
+            )
+            return
+    yield good("Statements, locks and idle transactions have their time-outs.")
+
+
+def broker_answers() -> Iterator[Opinion]:
+    """Whether rings can be sent."""
+    try:
+        with current_app.connection_for_write(connect_timeout=KNOCK_SECONDS) as broker:
+            broker.ensure_connection(max_retries=1, timeout=KNOCK_SECONDS)
+    except (OSError, KombuError, redis.RedisError) as error:
+        yield wrong(
+            f"The broker (BROKER_URL) does not answer: {error}.",
+            "Start it. Nothing is lost: work lies in the database, and only waits.",
+        )
+        return
+    yield good("The broker answers.")
+
+
+def errands_are_kept() -> Iterator[Opinion]:
+    """Whether the server of people's errands answers, and keeps them when it is restarted."""
+    client = redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=KNOCK_SECONDS)
+    try:
+        facts: Any = client.info("persistence")
+    except redis.RedisError as error:
+        yield wrong(f"The server of errands (REDIS_URL) does not answer: {error}.", "Start it.")
+        return
+    if facts.get("aof_last_write_status") == "err" or facts.get("rdb_last_bgsave_status") == "err":
+        yield wrong("The server of errands could not write to its disk.", "Look whether its disk is full.")
+    elif not facts.get("aof_enabled"):
+        yield noted(
+            "The server of errands does not write down what it holds: a restart loses exports that wait.",
+            "Set appendonly yes in its configuration.",
+        )
+    else:
+        yield good("The server of errands answers and keeps what it holds.")
