@@ -25,6 +25,7 @@ class Lines(Logger):
 
 
 logger_class = Lines
+worker_class = "opsdesk.serving.PunctualThreads"
 
 
 def post_worker_init(worker: Any) -> None:

@@ -125,7 +125,7 @@ def _web() -> Service:
     return _python(
         "web",
         *("-m", "gunicorn", "opsdesk.wsgi:application", "--bind", f"127.0.0.1:{port}"),
-        *("--worker-class", "gthread", "--workers", str(WEB_WORKERS), "--threads", str(WEB_THREADS)),
+        *("--workers", str(WEB_WORKERS), "--threads", str(WEB_THREADS)),
         *("--graceful-timeout", "20", "--no-control-socket", "--log-level", "warning"),
         ready=lambda: answers(port),
         stop_seconds=ENDS_WITHIN,
