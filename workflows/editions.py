@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from accounts.models import User
 from auditlog.services import Actor, record
-from workflows.errors import NotADraft, Unpublishable
+from workflows.errors import ChangedMeanwhile, NeedsSecondPerson, NotADraft, NotInForce, Unpublishable
 from workflows.models import Workflow
 from workflows.states import VersionState
 
@@ -37,6 +37,10 @@ class Edition(Protocol):
 E = TypeVar("E", bound=Edition)
 
 
+def _anybody(edition: Any, by: User | None) -> str:
+    return ""
+
+
 @dataclass(frozen=True)
 class Editions(Generic[E]):
     """All editions of one kind: which model holds them, what the audit log calls them, what keeps one from running."""
@@ -44,15 +48,23 @@ class Editions(Generic[E]):
     model: type[E]
     noun: str  # prefix of its verbs, such as workflows.version
     check: Callable[[E], list[str]]
+    # Why this person may not put the edition in force, in a sentence; "" when they may.
+    why_not: Callable[[E, User | None], str] = _anybody
 
-    def publish(self, edition: E, *, by: User | None, reason: str) -> E:
+    def publish(self, edition: E, *, by: User | None, reason: str, is_as_seen: Callable[[E], bool] | None = None) -> E:
         """Put a draft in force from now on and retire the edition before it.
 
-        Raises Unpublishable with everything that is wrong, NotADraft.
+        `is_as_seen` is asked under the lock whether the draft still says what the person looked at.
+        Raises Unpublishable with everything that is wrong, NotADraft, ChangedMeanwhile, NeedsSecondPerson.
         """
         with self._locked(edition) as fresh:
             if fresh.state != VersionState.DRAFT:
                 raise NotADraft(f"{fresh} is {fresh.state} already.")
+            if is_as_seen is not None and not is_as_seen(fresh):
+                raise ChangedMeanwhile(f"{fresh} is not what you looked at: read what changes now, then publish.")
+            refusal = self.why_not(fresh, by)
+            if refusal:
+                raise NeedsSecondPerson(refusal)
             problems = self.check(fresh)
             if problems:
                 raise Unpublishable(" ".join(problems))
@@ -73,6 +85,15 @@ class Editions(Generic[E]):
                 raise NotADraft(f"{fresh} is {fresh.state}: what was in force once is kept.")
             self.tell("discarded", fresh, by=by, reason=reason, before={"draft": str(fresh)})
             fresh.delete()
+
+    def retire(self, edition: E, *, by: User | None, reason: str) -> E:
+        """Take the published edition out of force with nothing in its place; it stays as it was. Raises NotInForce."""
+        with self._locked(edition) as fresh:
+            if fresh.state != VersionState.PUBLISHED:
+                raise NotInForce(f"{fresh} is {fresh.state}: only what is in force can be retired.")
+            fresh.move_to(VersionState.RETIRED)
+            self.tell("retired", fresh, by=by, reason=reason, before={"published": str(fresh)})
+        return fresh
 
     @contextmanager
     def drafting(

@@ -14,6 +14,18 @@ class NotADraft(DomainError):
     """Only a draft can be edited, published or thrown away."""
 
 
+class NotInForce(DomainError):
+    """Only what is in force can be taken out of it."""
+
+
+class ChangedMeanwhile(DomainError):
+    """A draft no longer says what the person who publishes it has looked at."""
+
+
+class NeedsSecondPerson(DomainError):
+    """Who changed a draft last does not put it in force."""
+
+
 class BadPack(DomainError):
     """A workflow pack cannot be read, or holds something that no workflow has."""
 

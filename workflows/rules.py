@@ -100,24 +100,31 @@ def takes(operator: str) -> bool:
     return operator not in _NO_VALUE
 
 
-def _condition_words(condition: Mapping[str, Any]) -> str:
+def _condition_words(condition: object) -> str:
+    if not isinstance(condition, Mapping):
+        return f"“{str(condition)[:60]}” (no condition)"
     fact = catalogue.catalogue().get(str(condition.get("fact", "")))
     if fact is None:
         return f"{str(condition.get('fact'))[:60]} (no such fact)"
-    operator = condition.get("operator", "")
+    operator = str(condition.get("operator", ""))
     joined = f"{fact.label.lower()} {OPERATORS[fact.type].get(operator, operator)}"
     if operator in _NO_VALUE:
         return joined
     value = condition.get("value")
-    if fact.type == "ratio":
+    if fact.type == "ratio" and _SHARE.fullmatch(str(value)):
         value = f"{(Decimal(str(value)) * 100).normalize():f} %"
     if fact.type == "days":
         value = f"{value} days"
     return f"{joined} {', '.join(map(str, value)) if isinstance(value, list) else value}"
 
 
-def in_words(conditions: Sequence[Mapping[str, Any]], match: str = Rule.Match.ALL) -> str:
-    """Conditions read back: “amount is above 50.00 GBP and order on file does not hold”."""
+def in_words(conditions: object, match: str = Rule.Match.ALL) -> str:
+    """Conditions read back: “amount is above 50.00 GBP and order on file does not hold”.
+
+    A draft may hold what is no condition at all; that is read back too, and `check` says what is wrong with it.
+    """
+    if not isinstance(conditions, list | tuple):
+        conditions = [conditions]
     return (" and " if match == Rule.Match.ALL else " or ").join(map(_condition_words, conditions))
 
 

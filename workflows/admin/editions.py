@@ -1,5 +1,6 @@
 """Pages for definitions with drafts: a draft is edited and published, a published edition is read and copied."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import ndiff
@@ -42,6 +43,22 @@ COPY = Errand(
 DISCARD = Errand(
     "discard", "Throw away", "Throw the draft away", "Nothing ever ran on a draft; it is deleted.", "{} is gone."
 )
+RETIRE = Errand(
+    "retire", "Retire", "Take it out of force", "Nothing takes its place until another edition is published.",
+    "{} is retired.",
+)  # fmt: skip
+REVERT = Errand(
+    "revert", "Revert to this", "Make the draft",
+    "A draft with just this content. It is published as any draft is: it must still fit today's facts and connections, "
+    "and where four eyes are asked, they are asked for the way back too.",
+    "{} is a new draft with the earlier content.",
+)  # fmt: skip
+ERRANDS = (PUBLISH, COPY, DISCARD, RETIRE, REVERT)
+_FITTING = {
+    VersionState.DRAFT: [PUBLISH, COPY, DISCARD],
+    VersionState.PUBLISHED: [COPY, RETIRE],
+    VersionState.RETIRED: [REVERT],
+}
 
 
 class EditionAdmin(RecordedAdmin):
@@ -50,6 +67,10 @@ class EditionAdmin(RecordedAdmin):
     editions: ClassVar[Editions[Any]]
     # Makes a draft from an edition: (edition, *, by, reason).
     copy: ClassVar[Callable[..., Any]]
+    # What differs between two editions, in sentences: (before, after).
+    compare: ClassVar[Callable[[Any, Any], list[str]] | None] = None
+    # What follows when nothing is in force.
+    retired_words: ClassVar[str] = ""
 
     added = "drafted"
     organization_path = "workflow__organization_id"
@@ -99,8 +120,10 @@ class EditionAdmin(RecordedAdmin):
                 self.admin_site.admin_view(self._page(errand)),
                 name=f"{name}_{errand.name}",
             )
-            for errand in (PUBLISH, COPY, DISCARD)
+            for errand in ERRANDS
         ]
+        if type(self).compare is not None:
+            own.append(path("<int:pk>/compare/", self.admin_site.admin_view(self.comparison), name=f"{name}_compare"))
         return [*own, *super().get_urls()]
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
@@ -110,10 +133,12 @@ class EditionAdmin(RecordedAdmin):
             context["errands"] = [
                 {"title": errand.title, "url": self._url(errand.name, edition)} for errand in self._fitting(edition)
             ]
+            if type(self).compare is not None:
+                context["errands"].append({"title": "Compare", "url": self._url("compare", edition)})
         return super().render_change_form(request, context, *args, **kwargs)
 
     def _fitting(self, edition: Any) -> list[Errand]:
-        return [PUBLISH, COPY, DISCARD] if edition.state == VersionState.DRAFT else [COPY]
+        return _FITTING[VersionState(edition.state)]
 
     def _url(self, name: str, *edition: Any) -> str:
         args = [each.pk for each in edition]
@@ -133,7 +158,7 @@ class EditionAdmin(RecordedAdmin):
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             try:
-                target = self._do(errand, edition, by=request.user, reason=form.cleaned_data[REASON])
+                target = self._do(errand, edition, request, reason=form.cleaned_data[REASON])
             except DomainError as refusal:
                 form.add_error(None, str(refusal))
             else:
@@ -146,17 +171,58 @@ class EditionAdmin(RecordedAdmin):
             "title": f"{errand.title}: {edition}",
             "errand": errand,
             "form": form,
-            "problems": self.editions.check(edition) if errand is PUBLISH else [],
+            "problems": self._problems(edition, request.user) if errand is PUBLISH else [],
             "changes": self._changes(edition) if errand is PUBLISH else [],
+            "told": self._told(self._former(edition), edition) if errand is PUBLISH else [],
             "former": self._former(edition),
+            "follows": self.retired_words if errand is RETIRE else "",
+            "seen": self._digest(edition) if errand is PUBLISH else "",
         }
         return TemplateResponse(request, "admin/edition_errand.html", context)
 
-    def _do(self, errand: Errand, edition: Any, **by_whom: Any) -> Any:
+    def _problems(self, edition: Any, user: Any) -> list[str]:
+        refusal = self.editions.why_not(edition, user)
+        return [*([refusal] if refusal else []), *self.editions.check(edition)]
+
+    def _told(self, before: Any, after: Any) -> list[str]:
+        compare = type(self).compare
+        return compare(before, after) if compare is not None and before is not None else []
+
+    def comparison(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The edition beside another of the same workflow, in words; the one before it unless another is chosen."""
+        edition: Any = self.get_object(request, str(pk))
+        if edition is None or not self.has_view_permission(request, edition):
+            raise Http404
+        others = list(self.get_queryset(request).filter(workflow_id=edition.workflow_id).exclude(pk=pk)[:100])
+        chosen = request.GET.get("with", "")
+        earlier = next((each for each in others if each.number < edition.number), None)
+        other = next((each for each in others if str(each.pk) == chosen), earlier)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": edition,
+            "title": f"Compare {edition}",
+            "others": others,
+            "other": other,
+            "told": self._told(other, edition),
+        }
+        return TemplateResponse(request, "admin/edition_compare.html", context)
+
+    def _do(self, errand: Errand, edition: Any, request: HttpRequest, *, reason: str) -> Any:
+        by_whom: dict[str, Any] = {"by": request.user, "reason": reason}
         if errand is DISCARD:
             self.editions.discard(edition, **by_whom)
             return None
-        return type(self).copy(edition, **by_whom) if errand is COPY else self.editions.publish(edition, **by_whom)
+        if errand is RETIRE:
+            return self.editions.retire(edition, **by_whom)
+        if errand is PUBLISH:
+            seen = request.POST.get("seen", "")
+            return self.editions.publish(edition, **by_whom, is_as_seen=lambda fresh: self._digest(fresh) == seen)
+        return type(self).copy(edition, **by_whom)
+
+    def _digest(self, edition: Any) -> str:
+        """Hash of what the page showed, so that nobody publishes what was changed behind their back."""
+        return hashlib.sha256("\n".join(self.describe(edition)).encode()).hexdigest()
 
     def _former(self, edition: Any) -> Any:
         """The edition that publishing this one would retire."""

@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 
 from accounts.recorded import REASON, OwnInline, RecordedAdmin
 from opsdesk.lib.errors import DomainError
+from workflows import comparing
 from workflows.admin.editions import EditionAdmin
 from workflows.admin.forms import ImportForm, StepForm, StrictJSONField, VersionForm
 from workflows.admin.formsets import OrderedFormSet
@@ -74,6 +75,8 @@ class VersionAdmin(EditionAdmin):
     children = ["steps"]
     editions = VERSIONS
     copy = new_draft
+    compare = comparing.versions
+    retired_words = "Runs under way keep it. What would open a case is then set aside as nothing anybody waits for."
     form = VersionForm
     inlines = [StepInline]
     formfield_overrides = JSON
