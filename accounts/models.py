@@ -24,6 +24,11 @@ class Organization(models.Model):
     acting_enabled = models.BooleanField(
         default=True, help_text="The organization's kill switch: off means nothing is sent outside."
     )
+    rules_need_second_person = models.BooleanField(
+        default=True,
+        db_default=True,
+        help_text="Rules are put in force by another person than the one who changed them last.",
+    )
 
     class Meta:
         ordering = ["name"]

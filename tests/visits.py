@@ -50,6 +50,7 @@ _TO_ORGANIZATION = {
     "user": "memberships__organization",
     "workflowversion": "workflow__organization",
     "ruleset": "workflow__organization",
+    "rule": "rule_set__workflow__organization",
     "policy": "workflow__organization",
 }
 # Routes that are regular expressions, and parts of addresses that belong to nobody.

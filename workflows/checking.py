@@ -1,5 +1,6 @@
 """What would keep a definition from running, found before it is published and said in sentences."""
 
+from accounts.models import User
 from workflows import registry, rules
 from workflows.engine.fitting import NEVER_SKIPPED
 from workflows.engine.turns import KEY_FIELDS
@@ -40,6 +41,18 @@ def check_rules(rule_set: RuleSet) -> list[str]:
     if len(found) > MOST_RULES:
         problems.append(f"A rule set has at most {MOST_RULES} rules.")
     return problems
+
+
+def second_person(rule_set: RuleSet, by: User | None) -> str:
+    """Why this person may not put the rules in force: who changed them last does not, where four eyes are asked.
+
+    The desk itself (nobody) may: it fills a new organization.
+    """
+    if by is None or not by.same_person_as(rule_set.edited_by):
+        return ""
+    if not rule_set.workflow.organization.rules_need_second_person:
+        return ""
+    return f"{by} changed these rules last, so another person puts them in force."
 
 
 def _check_fields(version: WorkflowVersion, steps: list[Step]) -> list[str]:

@@ -26,6 +26,9 @@ def versions(before: WorkflowVersion, after: WorkflowVersion) -> list[str]:
         *_changed("the event that opens a case", before.opened_by, after.opened_by),
         *_changed("the event that withdraws a case", before.withdrawn_by, after.withdrawn_by),
         *_mapping("the case's {}", before.fields, after.fields),
+        *_changed("the priority", before.priority, after.priority),
+        *_changed("the fields by which one run goes on at a time", before.concurrency, after.concurrency),
+        *_changed("the seconds in which openings are one", before.debounce_seconds, after.debounce_seconds),
     ]
     old, new = (list(version.steps.order_by("position")) for version in (before, after))
     told += _rows("step", old, new)

@@ -8,7 +8,7 @@ from django.db import models, transaction
 
 from accounts.models import Organization, User
 from workflows import pack_text
-from workflows.checking import FIELDS, check, check_rules
+from workflows.checking import FIELDS, check, check_rules, second_person
 from workflows.editions import Editions
 from workflows.errors import BadPack
 from workflows.models import Rule, RuleSet, Step, Workflow, WorkflowVersion
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 VERSIONS = Editions(WorkflowVersion, "workflows.version", check)
-RULE_SETS = Editions(RuleSet, "workflows.rule_set", check_rules)
+RULE_SETS = Editions(RuleSet, "workflows.rule_set", check_rules, second_person)
 publish = VERSIONS.publish
 publish_rules = RULE_SETS.publish
 
@@ -55,7 +55,7 @@ def new_draft(version: WorkflowVersion, *, by: User | None, reason: str) -> Work
 def new_draft_rules(rule_set: RuleSet, *, by: User | None, reason: str) -> RuleSet:
     """A copy of a rule set to edit."""
     with RULE_SETS.drafting(rule_set.workflow, by=by, reason=reason, source=str(rule_set)) as number:
-        copy = RuleSet.objects.create(workflow=rule_set.workflow, number=number)
+        copy = RuleSet.objects.create(workflow=rule_set.workflow, number=number, edited_by=by)
         _copy_rows(rule_set.rules.all(), rule_set=copy)
     return copy
 
@@ -95,7 +95,7 @@ def import_pack(
         )
     if "rules" in content:
         with RULE_SETS.drafting(workflow, by=by, reason=reason, verb="imported") as number:
-            rule_set = RuleSet.objects.create(workflow=workflow, number=number)
+            rule_set = RuleSet.objects.create(workflow=workflow, number=number, edited_by=by)
             Rule.objects.bulk_create(
                 _sound(Rule(rule_set=rule_set, position=position, **row), f"Rule {position}", "rule_set")
                 for position, row in enumerate(_rows(content, "rules", _IN_RULE), start=1)
@@ -127,8 +127,7 @@ def export_pack(version: WorkflowVersion, *, rules: bool = True) -> str:
     rule_set = _rules_beside(version) if rules else None
     if rule_set is not None:
         pack["rules"] = [
-            {name: getattr(rule, name) for name in _IN_RULE}
-            | {"conditions": [in_order(condition, IN_CONDITION) for condition in rule.conditions]}
+            {name: getattr(rule, name) for name in _IN_RULE} | {"conditions": _in_order(rule.conditions)}
             for rule in rule_set.rules.order_by("position")
         ]
     return pack_text.write(pack)
@@ -139,8 +138,15 @@ def _step_as_data(step: Step) -> dict[str, Any]:
     if not step.when or step.match == Rule.Match.ALL:
         content.pop("match", None)
     if step.when:
-        content["when"] = [in_order(condition, IN_CONDITION) for condition in step.when]
+        content["when"] = _in_order(step.when)
     return content
+
+
+def _in_order(conditions: Any) -> Any:
+    """Conditions as they are spoken; what a draft holds in their place stays as it is."""
+    if not isinstance(conditions, list):
+        return conditions
+    return [in_order(each, IN_CONDITION) if isinstance(each, Mapping) else each for each in conditions]
 
 
 def in_order(content: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

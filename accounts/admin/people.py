@@ -41,6 +41,13 @@ class OrganizationAdmin(RecordedAdmin):
                 "connections. Cases still arrive and are decided; what is held goes out when it is on again.",
             },
         ),
+        (
+            "Four eyes",
+            {
+                "fields": ["rules_need_second_person"],
+                "description": "Two accounts of one human being are one person.",
+            },
+        ),
     ]
 
     def has_add_permission(self, request: HttpRequest) -> bool:

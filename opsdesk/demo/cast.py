@@ -36,6 +36,7 @@ CAST = (
     Member("ben", "Ben", "Marsh", Role.OPERATOR, ("refunds",)),
     Member("maya", "Maya", "Nowak", Role.MANAGER, ("managers",)),
     Member("tomasz", "Tomasz", "Kowal", Role.ADMIN),
+    Member("lena", "Lena", "Fischer", Role.ADMIN),
     Member("ines", "Ines", "Lindqvist", Role.AUDITOR),
 )
 TEAMS = {"refunds": "Refunds", "managers": "Managers"}

@@ -24,6 +24,22 @@
     part(row, "hint").textContent = written && !bare ? written.content.textContent : "";
   };
 
+  // The conditions in words while they are edited, as workflows/rules.py reads them back once they are saved.
+  const said = (row) => {
+    const fact = part(row, "fact").selectedOptions[0], operator = part(row, "operator").selectedOptions[0];
+    if (!fact?.value || !operator?.value) return "";
+    const typed = part(row, "value").value.trim().split(/\n+/).join(", ");
+    const tail = { money: ` ${part(row, "currency").value.toUpperCase()}`, days: " days" }[fact.dataset.type] || "";
+    return `${fact.dataset.label} ${operator.textContent}${"bare" in operator.dataset ? "" : ` ${typed}${tail}`}`;
+  };
+
+  const tell = (box) => {
+    const form = box.closest("form");
+    const match = form.elements[part(box, "count").name.replace(/\w+-rows$/, "match")];
+    const joint = match?.value === "any" ? " or " : " and ";
+    part(box, "said").textContent = [...box.querySelectorAll("[data-condition]")].map(said).filter(Boolean).join(joint);
+  };
+
   const isBlank = (row) => !part(row, "fact").value && !part(row, "operator").value && !part(row, "value").value;
 
   const number = (box) => {
@@ -43,11 +59,16 @@
     number(box);
     box.querySelectorAll("[data-condition]").forEach(fit);
     part(box, "more").hidden = false;
+    tell(box);
   };
 
   document.addEventListener("change", (event) => {
     const row = event.target.closest("[data-condition]");
     if (row) fit(row);
+  });
+  document.addEventListener("input", (event) => {
+    const form = event.target.closest("form");
+    form?.querySelectorAll("[data-conditions]").forEach((box) => box.closest(".empty-form") || tell(box));
   });
   document.addEventListener("click", (event) => {
     if (!event.target.matches("[data-more]")) return;

@@ -4,7 +4,10 @@ import pytest
 from django.test import Client
 
 from accounts.roles import Role
-from tests.definitions import make_member, make_organization
+from approvals.policies import publish_bands
+from tests.definitions import PACK, make_member, make_organization, make_tiers
+from workflows.publishing import publish_pack
+from workflows.states import Tier
 
 
 @pytest.fixture
@@ -42,3 +45,20 @@ def signed_in(user):
     client = Client()
     client.force_login(user)
     return client
+
+
+@pytest.fixture
+def version(acme):
+    return publish_pack(acme, PACK, by=None, reason="First day")
+
+
+@pytest.fixture
+def rule_set(version):
+    return version.workflow.rule_sets.get()
+
+
+@pytest.fixture
+def policy(acme, version):
+    make_tiers(acme)
+    bands = [("0.00", Tier.INSTANT), ("25.00", Tier.FAST_TRACK), ("150.00", Tier.FULL_REVIEW)]
+    return publish_bands(version.workflow, {"GBP": bands}, by=None, reason="First day")

@@ -22,7 +22,7 @@ def add(model):
 
 def organization_data(organization, **changes):
     kept = {name: getattr(organization, name) for name in ("name", "time_zone", "currency")}
-    return {**kept, "acting_enabled": "on", **WHY, **changes}
+    return {**kept, "acting_enabled": "on", "rules_need_second_person": "on", **WHY, **changes}
 
 
 @pytest.mark.parametrize("role", [role for role in Role if role != Role.ADMIN])

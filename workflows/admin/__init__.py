@@ -2,6 +2,7 @@
 
 from workflows.admin.events import EventAdmin
 from workflows.admin.rule_sets import RuleSetAdmin
+from workflows.admin.rules import RuleAdmin
 from workflows.admin.versions import VersionAdmin, WorkflowAdmin
 
-__all__ = ["EventAdmin", "RuleSetAdmin", "VersionAdmin", "WorkflowAdmin"]
+__all__ = ["EventAdmin", "RuleAdmin", "RuleSetAdmin", "VersionAdmin", "WorkflowAdmin"]

@@ -7,7 +7,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from accounts.recorded import RecordedForm, reason_field
-from workflows import registry, rules
+from workflows import registry
 from workflows.admin.conditions import ConditionsField
 from workflows.checking import FIELDS
 from workflows.models import Rule, RuleSet, Step, WorkflowVersion
@@ -118,20 +118,22 @@ class StepForm(forms.ModelForm):
         return {**values, "config": config}
 
 
-class RuleForm(forms.ModelForm):
-    """One rule; conditions that could not be evaluated are refused when it is saved."""
+class RulePlaceForm(forms.ModelForm):
+    """Where a rule stands among the others; all else is on its own page."""
 
     class Meta:
         model = Rule
-        fields = ["position", "name", "match", "conditions", "effect", "tier"]
+        fields = ["position"]
 
-    def clean_conditions(self) -> Any:
-        """Check facts, operators and values against the catalogue."""
-        conditions = self.cleaned_data["conditions"]
-        problems = rules.check(conditions)
-        if problems:
-            raise ValidationError(problems)
-        return conditions
+
+class RuleForm(RecordedForm):
+    """One rule; conditions that could not be evaluated are refused when it is saved."""
+
+    conditions = ConditionsField()
+
+    class Meta:
+        model = Rule
+        fields = ["rule_set", "name", "match", "conditions", "effect", "tier"]
 
 
 class ReasonForm(forms.Form):

@@ -1,45 +1,45 @@
-"""Rule sets: conditions over declared facts, read back in words."""
+"""Rule sets: conditions over declared facts, read back in words, published by a second person."""
+
+from typing import Any
 
 from django.contrib import admin
-from django.utils.html import format_html_join
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounts.recorded import OwnInline
-from workflows import facts, rules
+from accounts.snapshots import Snapshot
+from workflows import comparing, rules
+from workflows.admin.catalogue import facts_in_use
 from workflows.admin.editions import EditionAdmin
-from workflows.admin.forms import RuleForm, RuleSetForm
+from workflows.admin.forms import RulePlaceForm, RuleSetForm
 from workflows.admin.formsets import OrderedFormSet
-from workflows.admin.versions import JSON
 from workflows.models import Rule, RuleSet
 from workflows.publishing import RULE_SETS, new_draft_rules
-
-# How a value of each type is written in a condition.
-WRITTEN = {
-    "money": '"50.00 GBP"',
-    "count": "4",
-    "days": "90",
-    "ratio": '"0.5" for a half',
-    "flag": "no value",
-    "text": '"returned", or a list for one_of',
-}
+from workflows.states import VersionState
 
 
-class RuleInline(OwnInline, admin.StackedInline):
-    """The rules; their order is the order in which they are told, the strictest wins wherever it stands."""
+class RuleInline(OwnInline, admin.TabularInline):
+    """The rules in words; their order is the order in which they are told, the strictest wins wherever it stands."""
 
     model = Rule
-    form = RuleForm
+    form = RulePlaceForm
     formset = OrderedFormSet
-    formfield_overrides = JSON
-    fields = [("position", "name"), "match", "conditions", "in_words", ("effect", "tier")]
-    readonly_fields = ["in_words"]
+    fields = ["position", "told"]
+    readonly_fields = ["told"]
 
-    @admin.display(description="read back")
-    def in_words(self, rule: Rule) -> str:
-        """The saved rule as a sentence."""
-        if rule._state.adding:
-            return "Shown here once it is saved."
-        return " ".join(rules.check(rule.conditions)) or rules.words(rule)
+    def has_add_permission(self, request: HttpRequest, obj: Any) -> bool:  # type: ignore[override]
+        """A rule is added on a page of its own."""
+        return False
+
+    @admin.display(description="rule")
+    def told(self, rule: Rule) -> SafeString:
+        """The rule's name, as the way to its page, and what it says."""
+        place = reverse("admin:workflows_rule_change", args=[rule.pk])
+        said = " ".join(rules.check(rule.conditions)) or rules.words(rule)
+        return format_html('<a href="{}">{}</a><br>{}', place, rule.name, said)
 
 
 @admin.register(RuleSet)
@@ -50,37 +50,57 @@ class RuleSetAdmin(EditionAdmin):
     children = ["rules"]
     editions = RULE_SETS
     copy = new_draft_rules
+    compare = comparing.rule_sets
+    retired_words = "No rule is asked then, so people decide about every case."
+    change_form_template = "admin/rule_set_change_form.html"
     form = RuleSetForm
     inlines = [RuleInline]
-    readonly_fields = ["catalogue"]
+    list_display = [*EditionAdmin.list_display, "edited_by"]
+    list_select_related = [*EditionAdmin.list_select_related, "edited_by"]
+    readonly_fields = ["edited"]
     fieldsets = [
         (
             None,
             {
-                "fields": ["workflow"],
+                "fields": ["workflow", "edited"],
                 "description": "Every rule is asked about every case, and the strictest answer wins. A fact that is "
                 "not known sends the case to people, whatever the rule asks for.",
             },
         ),
-        (
-            "Facts and operators for conditions",
-            {
-                "classes": ["collapse"],
-                "fields": ["catalogue"],
-                "description": 'A condition reads {"fact": "order.days_since", "operator": "above", "value": 90}.',
-            },
-        ),
     ]
+
+    @admin.display(description="changed last by")
+    def edited(self, rule_set: RuleSet) -> str:
+        """Who changed it last, and so does not publish it where four eyes are asked."""
+        return str(rule_set.edited_by or "the desk")
 
     def describe(self, edition: RuleSet) -> list[str]:
         """One line a rule."""
         return [f"{rule.name}: {rules.words(rule)}" for rule in edition.rules.order_by("position")]
 
-    @admin.display(description="catalogue")
-    def catalogue(self, rule_set: RuleSet) -> SafeString:
-        """Every fact with what it says, its operators and how a value is written."""
-        rows = [
-            (fact.name, fact.sentence, ", ".join(rules.OPERATORS[fact.type]), WRITTEN[fact.type])
-            for fact in facts.catalogue().values()
-        ]
-        return format_html_join("", "<p><code>{}</code> {} <br>Operators: {}. Value: {}.</p>", rows)
+    def tell(
+        self, request: HttpRequest, row: Any, before: Snapshot, after: Snapshot, *, reason: str, change: bool
+    ) -> None:
+        """Record the change, and who made it."""
+        super().tell(request, row, before, after, reason=reason, change=change)
+        if before != after:
+            RuleSet.objects.filter(pk=row.pk).update(edited_by=request.user)
+
+    def get_urls(self) -> list[URLPattern]:
+        """The catalogue of facts stands beside the rules."""
+        page = self.admin_site.admin_view(self.catalogue)
+        return [path("facts/", page, name="workflows_ruleset_facts"), *super().get_urls()]
+
+    def catalogue(self, request: HttpRequest) -> HttpResponse:
+        """Every fact: what it says, its type and source, and who asks for it."""
+        membership = request.membership  # type: ignore[attr-defined]
+        facts = facts_in_use(membership.organization_id) if membership is not None else []
+        context = {**self.admin_site.each_context(request), "opts": self.opts, "title": "Facts", "facts": facts}
+        return TemplateResponse(request, "admin/fact_catalogue.html", context)
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Add the way to a new rule."""
+        rule_set = kwargs.get("obj")
+        if rule_set is not None and rule_set.state == VersionState.DRAFT:
+            context["new_rule_url"] = f"{reverse('admin:workflows_rule_add')}?rule_set={rule_set.pk}"
+        return super().render_change_form(request, context, *args, **kwargs)

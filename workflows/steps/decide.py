@@ -39,9 +39,9 @@ class Decide:
             *(demand for each in asked for demand in each.demands),
             *_of_skipped(run.skipped),
         ]
-        tier = _strictest(demands, silent=rule_set is None or not asked)
+        tier = tier_of(demands, silent=rule_set is None or not asked)
         edition = ", ".join(each.edition for each in asked if each.edition)
-        sentence = _sentence(tier, demands)
+        sentence = sentence_of(tier, demands)
         decision = context.batch.add(
             Decision(
                 organization_id=run.organization_id,
@@ -87,12 +87,12 @@ def _of_skipped(skipped: Sequence[Mapping[str, str]]) -> list[Demand]:
     ]
 
 
-def _strictest(demands: Sequence[Demand], *, silent: bool) -> Tier:
+def tier_of(demands: Sequence[Demand], *, silent: bool) -> Tier:
     asked = [demand.tier for demand in demands if demand.tier is not None]
     return Tier.FULL_REVIEW if silent else Tier.strictest(asked)
 
 
-def _sentence(tier: Tier, demands: Sequence[Demand]) -> str:
+def sentence_of(tier: Tier, demands: Sequence[Demand]) -> str:
     """The decision in words, the demand that decides first."""
     deciding = [demand.words for demand in demands if demand.tier == tier]
     because = "; ".join(deciding[:3]) or "nothing allows less"
