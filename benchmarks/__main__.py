@@ -3,11 +3,19 @@
 import json
 import sys
 
-from benchmarks import intake, line
+from benchmarks import engine, intake, line
 from benchmarks.figures import Bench
 
 # Which bench measures which figures.
 BENCHES: dict[Bench, tuple[str, ...]] = {
+    engine.five_steps: (
+        "engine.five_steps",
+        "engine.share_of_write_limit",
+        "engine.commits_per_run",
+        "engine.cpu_ms_per_run",
+    ),
+    engine.claiming: ("engine.claim_ms_50k",),
+    engine.memory: ("engine.memory_growth_mb",),
     intake.acknowledging: ("intake.ack", "intake.ack_p99_ms"),
     line.instant_refunds: ("line.instant_refunds", "line.cpu_ms_per_refund"),
 }

@@ -6,8 +6,6 @@ import time
 import uuid
 from collections.abc import Iterator
 
-import psutil
-
 from benchmarks import place
 from benchmarks.figures import Figure
 
@@ -21,18 +19,6 @@ def _manage(environment: dict[str, str], *arguments: str) -> str:
     ).stdout
 
 
-def _cpu_seconds(pid: int) -> float:
-    """CPU that every process of the desk has used so far: web, workers, PostgreSQL, broker and gateway."""
-    total = 0.0
-    for process in psutil.Process(pid).children(recursive=True):
-        try:
-            times = process.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        total += times.user + times.system + times.children_user + times.children_system
-    return total
-
-
 def instant_refunds() -> Iterator[Figure]:
     """Refunds verified a second, against the same gateway calls made one after another by a loop without a desk."""
     rates: list[float] = []
@@ -44,8 +30,8 @@ def instant_refunds() -> Iterator[Figure]:
             _manage(environment, "prepare", prefix, str(REFUNDS))
             loops.append(float(_manage(environment, "loop", prefix, "100")))
             time.sleep(2)
-            before = _cpu_seconds(int(environment["BENCH_PID"]))
+            before = place.cpu_seconds(int(environment["BENCH_PID"]))
             rates.append(float(_manage(environment, "line", prefix, str(REFUNDS))))
-            cpu.append((_cpu_seconds(int(environment["BENCH_PID"])) - before) * 1000 / REFUNDS)
+            cpu.append((place.cpu_seconds(int(environment["BENCH_PID"])) - before) * 1000 / REFUNDS)
     yield Figure("line.instant_refunds", "verified refunds/s", rates, loops)
     yield Figure("line.cpu_ms_per_refund", "ms", cpu)

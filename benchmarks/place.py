@@ -14,6 +14,8 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import psutil
+
 ROOT = Path(__file__).resolve().parent.parent
 PORTS = ("OPSDESK_PORT", "OPSDESK_GATEWAY_PORT", "OPSDESK_INBOX_PORT", "OPSDESK_SMTP_PORT")
 _READY_SECONDS = 120
@@ -70,3 +72,15 @@ def _wait_until_open(process: "subprocess.Popen[bytes]", port: str, log: Path) -
         except (URLError, OSError):
             time.sleep(0.2)
     raise RuntimeError(f"The desk to measure did not open:\n{log.read_text()[-3000:]}")
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU that every process of the desk has used so far: web, workers, PostgreSQL, broker and gateway."""
+    total = 0.0
+    for process in psutil.Process(pid).children(recursive=True):
+        try:
+            times = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system + times.children_user + times.children_system
+    return total
