@@ -16,12 +16,12 @@ from integrations.models import Action, Connection, Endpoint
 from integrations.secrets import encrypt
 from integrations.states import ActionState
 from opsdesk.lib import clock
-from opsdesk.models import Heartbeat
+from opsdesk.models import Heartbeat, HeartbeatKind
 from opsdesk.watch.doctor import examine, ground, life, servers
 from opsdesk.watch.doctor.opinions import Verdict
 from opsdesk.watch.heartbeats import database_now
 from tests import factories
-from tests.opsdesk.beats import HOUR, MINUTE, TASKS, age
+from tests.opsdesk.beats import HOUR, MINUTE, TASKS, age, seen
 from workflows.states import RunState
 
 WRONG, NOTE, GOOD = Verdict.WRONG, Verdict.NOTE, Verdict.GOOD
@@ -218,6 +218,14 @@ def test_what_does_not_run_is_told(look, name):
 @pytest.mark.parametrize("look", [life.clock_goes, life.workers_live, life.tasks_are_done])
 def test_what_never_ran_is_told(look):
     assert WRONG in verdicts(look)
+
+
+@pytest.mark.usefixtures("healthy")
+def test_a_second_beat_is_noted():
+    seen(HeartbeatKind.BEAT, "work-2:1")
+
+    assert verdicts(life.clock_goes) == [GOOD, NOTE]
+    assert "work-1:1, work-2:1" in words(life.clock_goes)
 
 
 @pytest.mark.usefixtures("healthy")

@@ -38,6 +38,10 @@ def _told(find: Callable[[Moment], Iterable[Finding]], well: str) -> Iterator[Op
 def clock_goes() -> Iterator[Opinion]:
     """Whether beat rings."""
     yield from _told(processes.beat_stopped, "Beat rings.")
+    beats = Heartbeat.objects.running().of(HeartbeatKind.BEAT).filter(last_seen_at__gt=Now() - processes.SILENT)
+    names = ", ".join(beats.order_by("name").values_list("name", flat=True))
+    if "," in names:
+        yield noted(f"More than one beat rings: {names}.", "One is enough; a second does no harm, and no good.")
 
 
 def workers_live() -> Iterator[Opinion]:
