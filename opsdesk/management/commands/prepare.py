@@ -10,6 +10,8 @@ from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
+from opsdesk.grants import grant_to
+
 
 class Command(BaseCommand):
     """Migrate, load the demonstration organization once, collect the static files when they changed."""
@@ -18,10 +20,15 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--without-demo", action="store_true", help="leave the demonstration organization out")
+        parser.add_argument(
+            "--grant-to", metavar="ROLE", help="the role of the desk's processes, when another one owns the tables"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run the three, saying only what changed."""
+        """Run them, saying only what changed."""
         call_command("migrate", interactive=False, verbosity=0)
+        if options["grant_to"]:
+            self.stdout.write(f"{options['grant_to']} may work with {grant_to(options['grant_to'])} tables.")
         if not options["without_demo"] and not settings.PRODUCTION:  # its passwords are known to everybody
             call_command("load_demo", if_empty=True)
         self._collect_static_files()

@@ -14,6 +14,7 @@ EXAMINATIONS: tuple[Examination, ...] = (
     Examination("broker", servers.broker_answers, needs_database=False),
     Examination("errands", servers.errands_are_kept, needs_database=False),
     Examination("database", servers.database_answers),
+    Examination("roles", servers.roles_are_separate),
     Examination("migrations", servers.migrations_are_applied),
     Examination("time-outs", servers.limits_are_set),
     Examination("clock", servers.clocks_agree),

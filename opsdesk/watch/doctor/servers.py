@@ -10,6 +10,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from kombu.exceptions import KombuError
 
+from auditlog.models import Entry
 from opsdesk.lib import clock
 from opsdesk.lib.servers import LIMITS
 from opsdesk.lib.wording import span
@@ -40,6 +41,23 @@ def database_answers() -> Iterator[Opinion]:
             "The database takes no writes: it is a standby, or was made read-only.",
             "Point DATABASE_URL to the primary, or promote this one.",
         )
+
+
+def roles_are_separate() -> Iterator[Opinion]:
+    """Whether this process could change the past: whoever owns the audit log can switch off what forbids it."""
+    table = Entry._meta.db_table
+    owns = ask(f"SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = '{table}'::regclass")  # noqa: S608
+    may = ask(f"SELECT has_table_privilege('{table}', 'UPDATE, DELETE, TRUNCATE')")
+    role = ask("SELECT current_user")
+    if not owns and not may:
+        yield good(f"The role {role} owns no table and cannot change the audit log.")
+        return
+    says = wrong if settings.PRODUCTION else noted
+    could = "owns the tables" if owns else "may change entries"
+    yield says(
+        f"The role {role} {could}: whoever gets hold of this process can rewrite the audit log.",
+        "Give the tables to another role, and run manage.py prepare --grant-to as that one; docs/deploy.md says how.",
+    )
 
 
 def migrations_are_applied() -> Iterator[Opinion]:
