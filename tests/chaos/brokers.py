@@ -1,8 +1,9 @@
-"""A broker that belongs to the test, on a port of its own: killed, and started empty."""
+"""Brokers that belong to the test, on ports of their own: killed, started empty, reached through a bad line."""
 
 import contextlib
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,9 +24,9 @@ class OwnBroker:
         self._folder = folder
         self.start()
 
-    def urls(self) -> dict[str, str]:
-        """The two variables that give it to a desk."""
-        server = f"redis://127.0.0.1:{self.port}"
+    def urls(self, port: int | None = None) -> dict[str, str]:
+        """The two variables that give it to a desk; another port is that of a line in between."""
+        server = f"redis://127.0.0.1:{port or self.port}"
         return {"REDIS_URL": f"{server}/0", "BROKER_URL": f"{server}/1"}
 
     def start(self) -> None:
@@ -62,3 +63,72 @@ def own_broker(folder: Path) -> Iterator[OwnBroker]:
         yield broker
     finally:
         broker.kill()
+
+
+class BadLine:
+    """A TCP line to a server that can fall silent (nothing passes, nothing is refused) or be cut."""
+
+    def __init__(self, to_port: int) -> None:
+        self._to_port = to_port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._passing = threading.Event()
+        self._passing.set()
+        self._ended = False
+        self._ends: set[socket.socket] = set()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def fall_silent(self) -> None:
+        """From now on it accepts and answers nothing."""
+        self._passing.clear()
+
+    def speak(self) -> None:
+        """What was held passes now."""
+        self._passing.set()
+
+    def cut(self) -> None:
+        """Reset every connection there is."""
+        for end in list(self._ends):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """No more line."""
+        self._ended = True
+        self._passing.set()
+        self._listener.close()
+        self.cut()
+
+    def _accept(self) -> None:
+        while not self._ended:
+            with contextlib.suppress(OSError):
+                near, _ = self._listener.accept()
+                try:
+                    far = socket.create_connection(("127.0.0.1", self._to_port), 2)
+                except OSError:
+                    near.close()
+                    continue
+                self._ends |= {near, far}
+                for source, target in ((near, far), (far, near)):
+                    threading.Thread(target=self._pass_on, args=(source, target), daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while part := source.recv(65_536):
+                self._passing.wait()
+                target.sendall(part)
+        for end in (source, target):
+            self._ends.discard(end)
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+
+@contextmanager
+def bad_line(to_port: int) -> Iterator[BadLine]:
+    """Have one until the end of the block."""
+    line = BadLine(to_port)
+    try:
+        yield line
+    finally:
+        line.close()

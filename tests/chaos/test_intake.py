@@ -1,114 +1,23 @@
 """Taking in while the rest is away: acknowledged is what is stored, and what is stored is worked off later."""
 
 import contextlib
-import http.client
 import signal
-import statistics
-import threading
-import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from urllib.parse import quote
 
-from opsdesk.demo.records import Excerpt, RefundRequest, weeks_until
-from opsdesk.demo.shop import event_id, event_of
+import pytest
+
 from opsdesk.embedded import processes
 from opsdesk.embedded.addresses import Places, places
 from opsdesk.embedded.folders import open_folder
 from opsdesk.embedded.postgres import Postgres
 from tests.chaos import outcome
 from tests.chaos.brokers import own_broker
-from tests.chaos.whole_desk import WholeDesk
+from tests.chaos.traffic import Traffic, real_requests
+from tests.chaos.whole_desk import WholeDesk, beside
 from tests.plugins.servers import throw_away
-
-SENDERS = 4
-
-
-@dataclass
-class Traffic:
-    """Real requests posted by a few senders, each again and again until it is taken; every answer is kept."""
-
-    desk: WholeDesk
-    requests: Sequence[RefundRequest]
-    per_second: float
-    answers: list[tuple[str, int, float, float]] = field(default_factory=list)
-    broken: list[str] = field(default_factory=list)
-
-    def __enter__(self) -> "Traffic":
-        self._waiting: SimpleQueue[RefundRequest] = SimpleQueue()
-        for request in self.requests:
-            self._waiting.put(request)
-        self._stopped = threading.Event()
-        self._senders = [threading.Thread(target=self._send, daemon=True) for _ in range(SENDERS)]
-        for sender in self._senders:
-            sender.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stopped.set()
-        for sender in self._senders:
-            sender.join(60)
-
-    def _send(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                request = self._waiting.get_nowait()
-            except Empty:
-                return
-            while not self._stopped.is_set() and not self._is_taken(request):
-                self._stopped.wait(SENDERS / self.per_second)
-            self._stopped.wait(SENDERS / self.per_second)
-
-    def _is_taken(self, request: RefundRequest) -> bool:
-        """Post once and keep the answer: key, status, Retry-After, seconds."""
-        began = time.monotonic()
-        try:
-            status, _, retry_after = self.desk.shop._post(event_id(request), event_of(request))
-        except (OSError, http.client.HTTPException) as trouble:
-            self.broken.append(repr(trouble))
-            return False
-        self.answers.append((event_id(request), status, retry_after, time.monotonic() - began))
-        return 200 <= status < 300
-
-    @property
-    def statuses(self) -> Counter[int]:
-        """How often each status was answered."""
-        return Counter(status for _, status, *_ in list(self.answers))
-
-    def taken(self) -> set[str]:
-        """Keys of what was acknowledged."""
-        return {key for key, status, *_ in list(self.answers) if 200 <= status < 300}
-
-    def wait_until(self, *, answers: int, of: int, seconds: float) -> None:
-        """Wait for so many answers of one status."""
-        end = time.monotonic() + seconds
-        while self.statuses[of] < answers:
-            assert time.monotonic() < end, f"not {answers} times {of}, but {self.statuses}, {self.broken[:3]}"
-            time.sleep(0.05)
-
-    def finish(self, *, seconds: float) -> None:
-        """Wait until all are taken."""
-        end = time.monotonic() + seconds
-        while len(self.taken()) < len(self.requests):
-            assert time.monotonic() < end, f"{len(self.taken())} of {len(self.requests)} are taken: {self.statuses}"
-            time.sleep(0.1)
-
-    def times(self, status: int) -> str:
-        """Median, 99th percentile and maximum of the answers of a status, in words."""
-        taken = sorted(seconds for _, answered, _, seconds in self.answers if answered == status)
-        late = statistics.quantiles(taken, n=100)[98]
-        middle = statistics.median(taken)
-        return f"{len(taken)} times {status}: median {middle:.3f} s, p99 {late:.3f} s, at most {taken[-1]:.3f} s"
-
-
-def real_requests(count: int) -> Sequence[RefundRequest]:
-    """The first requests of the records."""
-    return Excerpt.read(weeks_until(datetime.now(UTC).date())).requests[:count]
 
 
 @contextmanager
@@ -163,6 +72,34 @@ def test_without_database_nothing_is_acknowledged_and_nothing_acknowledged_is_lo
             outcome.assert_effects_fit(desk)
 
 
+@pytest.mark.long
+def test_a_database_that_stops_at_once_five_times_under_load_loses_nothing(tmp_path: Path) -> None:
+    requests = real_requests(240)
+    with own_server(tmp_path / "database") as own, contextlib.ExitStack() as running:
+        database = Postgres(own)
+        server = running.enter_context(started(database))
+        url = f"postgresql://opsdesk@/opsdesk?host={quote(str(own.sockets), safe='')}"
+        with WholeDesk(tmp_path, DATABASE_URL=url) as desk:
+            desk.let_windows_end()
+            with Traffic(desk, requests, per_second=10) as traffic:
+                for stop in range(1, 6):
+                    traffic.wait_until(answers=35 * stop, of=202, seconds=120)
+                    server.send_signal(signal.SIGQUIT)
+                    server.wait(30)
+                    server = running.enter_context(started(database))
+                traffic.finish(seconds=120)
+            print(traffic.statuses, traffic.times(202), sep="\n")
+            assert set(traffic.statuses) <= {202, 200, 503}
+            assert traffic.broken == []
+            stored = [key for (key,) in desk.rows("SELECT dedupe_key FROM workflows_event WHERE source LIKE '%%/shop'")]
+            assert sorted(stored) == sorted(traffic.taken())
+
+            desk.come_to_rest(seconds=240)
+            outcome.assert_every_case_came_to_rest(desk, requests=len(requests))
+            print(f"{outcome.assert_effects_fit(desk)} refunds at the gateway")
+            outcome.assert_invariants_hold(desk, tmp_path)
+
+
 def test_without_workers_and_broker_all_is_taken_and_worked_off_later(tmp_path: Path) -> None:
     requests = real_requests(100)
     with own_broker(tmp_path / "broker") as broker, WholeDesk(tmp_path, "--without-workers", **broker.urls()) as desk:
@@ -184,14 +121,3 @@ def test_without_workers_and_broker_all_is_taken_and_worked_off_later(tmp_path: 
             desk.come_to_rest(seconds=180)
             outcome.assert_every_case_came_to_rest(desk, requests=len(requests))
             assert outcome.assert_effects_fit(desk)
-
-
-@contextmanager
-def beside(desk: WholeDesk, *words: str, log: Path) -> Iterator[None]:
-    """Have one more process of the desk run."""
-    process = desk.spawn(*words, log=log)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(60)

@@ -14,7 +14,7 @@ import pytest
 from opsdesk.demo import cast
 from opsdesk.demo.shop import event_id, event_of
 from opsdesk.embedded.desk import WEB_THREADS, WEB_WORKERS
-from tests.chaos.test_intake import real_requests
+from tests.chaos.traffic import real_requests
 from tests.chaos.whole_desk import WholeDesk
 
 LARGEST = 256 * 1024

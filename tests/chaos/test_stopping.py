@@ -13,7 +13,7 @@ from opsdesk.demo.records import RefundRequest
 from opsdesk.demo.shop import event_id
 from tests.chaos import ordinary, outcome
 from tests.chaos.ordinary import FULL_REVIEW, INSTANT
-from tests.chaos.test_intake import Traffic
+from tests.chaos.traffic import Traffic
 from tests.chaos.whole_desk import WholeDesk
 
 STOPPED = ("worker", "web", "beat", "jobs")

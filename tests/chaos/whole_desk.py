@@ -5,7 +5,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -104,11 +105,12 @@ class WholeDesk(RunningDesk):
         with psycopg.connect(self.database_url, autocommit=True) as connection:
             return connection.execute(statement.encode(), values).rowcount
 
-    def spawn(self, *words: str, log: Path) -> "subprocess.Popen[bytes]":
-        """Start another Python process with this desk's settings; what it writes goes to the file."""
+    def spawn(self, *words: str, log: Path, **environment: str) -> "subprocess.Popen[bytes]":
+        """Start another Python process with this desk's settings and more; what it writes goes to the file."""
+        settings = {**self._environment, **environment}
         with log.open("wb") as output:
             return subprocess.Popen(
-                [sys.executable, *words], cwd=ROOT, env=self._environment, stdout=output, stderr=subprocess.STDOUT
+                [sys.executable, *words], cwd=ROOT, env=settings, stdout=output, stderr=subprocess.STDOUT
             )
 
     def run(self, *words: str, log: Path, seconds: float = COMMAND_WITHIN) -> str:
@@ -128,11 +130,15 @@ class WholeDesk(RunningDesk):
         """The end of what the desk wrote."""
         return self.output[-6_000:]
 
-    def freeze(self, victim: str) -> list[psutil.Process]:
-        """Stop a service, or one child of it ("a child of web"), so that it can be killed in one moment."""
+    def family(self, victim: str) -> list[psutil.Process]:
+        """The processes of a service, or one child of it ("a child of web")."""
         service = victim.rpartition(" ")[2]
         leader = self.leader(service)
-        family = [leader, *leader.children(recursive=True)] if victim == service else leader.children()[:1]
+        return [leader, *leader.children(recursive=True)] if victim == service else leader.children()[:1]
+
+    def freeze(self, victim: str) -> list[psutil.Process]:
+        """Stop a service, or one child of it, so that it can be killed in one moment."""
+        family = self.family(victim)
         for process in family:
             process.suspend()
         return family
@@ -186,6 +192,17 @@ class WholeDesk(RunningDesk):
             "UPDATE integrations_action SET due_at = now()"
             " WHERE state = 'unknown' AND due_at > now() AND first_sent_at < now() - interval '1 day'"
         )
+
+
+@contextmanager
+def beside(desk: WholeDesk, *words: str, log: Path, **environment: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Have one more process of the desk run."""
+    process = desk.spawn(*words, log=log, **environment)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 class Replay:
