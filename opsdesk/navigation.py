@@ -64,7 +64,7 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
         Entry("workflows:alerts", "siren", "Alerts", "alerts", True),
     ),
     "Flow": (
-        Entry("workflows:runs", "activity", "Runs", covers=("workflows:run",)),
+        Entry("workflows:runs", "activity", "Runs", covers=("workflows:run", "workflows:bulks", "workflows:bulk")),
         Entry(
             "workflows:failures",
             "triangle-alert",

@@ -23,6 +23,8 @@ from opsdesk.settings import BASE_DIR
 from workflows.models import (
     Alert,
     Authorization,
+    Bulk,
+    BulkItem,
     Case,
     Decision,
     Event,
@@ -34,7 +36,18 @@ from workflows.models import (
     WorkflowVersion,
 )
 from workflows.publishing import publish_pack
-from workflows.states import CASE_FINAL, RUN_FINAL, CaseState, EventState, FailureKind, RunState, Tier, WaitsFor
+from workflows.states import (
+    BULK_FINAL,
+    CASE_FINAL,
+    RUN_FINAL,
+    BulkState,
+    CaseState,
+    EventState,
+    FailureKind,
+    RunState,
+    Tier,
+    WaitsFor,
+)
 
 _numbers = count(1)
 PACK = (BASE_DIR / "workflows" / "packs" / "refund.yaml").read_text(encoding="utf-8")
@@ -450,3 +463,23 @@ def at(row: Any, **columns: Any) -> Any:
     type(row).objects.filter(pk=row.pk).update(**columns)
     row.refresh_from_db()
     return row
+
+
+def make_bulk(organization: Organization, by: User, *, count: int = 1, state: BulkState = BulkState.RUNNING) -> Bulk:
+    """A bulk that pauses so many runs, none of them done yet."""
+    runs = [make_run(make_case(organization)) for _ in range(count)]
+    started = {} if state == BulkState.PREVIEW else {"started_at": clock.now(), "reason": "The shop asked."}
+    ended = {"ended_at": clock.now()} if state in BULK_FINAL else {}
+    bulk = Bulk.objects.create(
+        organization=organization,
+        kind="runs.pause",
+        selection={"ticked": True},
+        by=by,
+        state=state,
+        total=count,
+        looked_at=clock.now(),
+        **started,
+        **ended,
+    )
+    BulkItem.objects.bulk_create(BulkItem(bulk=bulk, subject_id=run.pk, label=f"RUN-{run.pk}") for run in runs)
+    return bulk

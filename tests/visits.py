@@ -25,7 +25,7 @@ from opsdesk.lib import clock
 from opsdesk.models import HeartbeatKind
 from opsdesk.watch.heartbeats import note
 from tests import factories
-from workflows.models import Alert, Case, Failure, Run
+from workflows.models import Alert, Bulk, Case, Failure, Run
 from workflows.publishing import new_draft, new_draft_rules
 from workflows.states import EventState, Tier
 
@@ -40,6 +40,7 @@ _OWNERS: dict[str, type[Model]] = {
     "runs": Run,
     "failures": Failure,
     "alerts": Alert,
+    "bulk": Bulk,
     "connections": Connection,
     "audit": Entry,
 }
@@ -131,6 +132,7 @@ def furnish(slug: str) -> tuple[Organization, dict[str, User]]:
     viewer = factories.make_member(organization, f"vera-{slug}", Role.VIEWER)
     _draft_editions(organization)
     factories.make_failure(organization)
+    factories.make_bulk(organization, cast.maya)
     factories.make_alert(organization)
     note(HeartbeatKind.BEAT, "work-1:1")
     factories.make_event(organization, state=EventState.QUARANTINED)

@@ -11,6 +11,8 @@ class WorkflowsConfig(AppConfig):
             registry,
             verbs,  # noqa: F401 - registers the audit verbs
         )
+        from workflows.bulk import run_kinds
         from workflows.steps.decide import Decide
 
         registry.add_step_kind(Decide())
+        run_kinds.register()

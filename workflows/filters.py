@@ -18,8 +18,18 @@ class RunFilter(filters.FilterSet):
 
     state = filters.ChoiceFilter(choices=RunState.choices, empty_label="Any state")
     waits_for = filters.ChoiceFilter(choices=WaitsFor.choices, empty_label="Waits for anything", label="Waits for")
+    paused = filters.ChoiceFilter(
+        choices=[("yes", "Paused"), ("no", "Not paused")],
+        method="by_pause",
+        empty_label="Paused or not",
+        label="Paused",
+    )
     workflow = filters.ModelChoiceFilter(queryset=_own_workflows, empty_label="Any workflow")
 
     class Meta:
         model = Run
-        fields = ["state", "waits_for", "workflow"]
+        fields = ["state", "waits_for", "paused", "workflow"]
+
+    def by_pause(self, runs: QuerySet[Run], name: str, value: str) -> QuerySet[Run]:
+        """Runs that somebody paused, or the others."""
+        return runs.filter(paused_at__isnull=value == "no")

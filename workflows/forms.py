@@ -1,9 +1,12 @@
-"""Forms of the runs and failures pages: why something is repaired, and how much of it."""
+"""Forms of the runs, failures and bulk pages: why something is done, and how much of it."""
+
+from typing import Any
 
 from django import forms
 
 from workflows.engine.controls import PRIORITIES
 from workflows.failures import MOST_AT_ONCE
+from workflows.models import Bulk
 
 LONGEST_REASON = 300
 
@@ -47,3 +50,11 @@ class PrioritizeForm(ReasonForm):
     priority = forms.TypedChoiceField(
         coerce=int, choices=[(number, words.capitalize()) for number, words in PRIORITIES.items()]
     )
+
+
+class BulkForm(ReasonForm):
+    """What a bulk operation is told: the reason, and whatever else its kind adds."""
+
+    def __init__(self, *args: Any, bulk: Bulk, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.bulk = bulk

@@ -87,6 +87,24 @@ VERSION_MOVES: Mapping[str, frozenset[str]] = {
 }
 
 
+class BulkState(models.TextChoices):
+    PREVIEW = "preview", "Not started"
+    RUNNING = "running", "Running"
+    PAUSED = "paused", "Paused"
+    DONE = "done", "Finished"
+    CANCELED = "canceled", "Canceled"
+
+
+BULK_FINAL = frozenset({BulkState.DONE, BulkState.CANCELED})
+BULK_MOVES: Mapping[str, frozenset[str]] = {
+    BulkState.PREVIEW: frozenset({BulkState.RUNNING, BulkState.CANCELED}),
+    BulkState.RUNNING: frozenset({BulkState.PAUSED, BulkState.DONE, BulkState.CANCELED}),
+    BulkState.PAUSED: frozenset({BulkState.RUNNING, BulkState.CANCELED}),
+    BulkState.DONE: frozenset(),
+    BulkState.CANCELED: frozenset(),
+}
+
+
 class FailureState(models.TextChoices):
     OPEN = "open", "Open"
     ACKNOWLEDGED = "acknowledged", "Being repaired"

@@ -5,6 +5,7 @@ import time
 from celery import shared_task
 
 from opsdesk.lib import queue
+from workflows.bulk import jobs, services
 from workflows.engine import intake, repairing, running, turns
 
 # A look ends after this long, so that other kinds of work get their turn.
@@ -29,8 +30,10 @@ def tick() -> int:
 
 @shared_task(name="workflows.sweep")
 def sweep() -> int:
-    """Give back what dead workers held."""
+    """Give back what dead workers held, wake who waits for a turn nobody has, and find bulks that lost their job."""
     returned = repairing.sweep() + turns.wake_stranded()
+    jobs.wake_stale()
+    services.discard_old_previews()
     if returned:
         queue.ring("workflows.tick")
     return returned

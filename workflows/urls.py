@@ -2,12 +2,19 @@
 
 from django.urls import path
 
-from workflows.views import alerts, controls, failures, quarantine, runs
+from workflows.views import alerts, bulks, controls, failures, quarantine, runs
 
 app_name = "workflows"
 urlpatterns = [
     path("alerts/", alerts.index, name="alerts"),
     path("alerts/<int:pk>/acknowledge/", alerts.acknowledge, name="acknowledge_alert"),
+    path("bulk/", bulks.index, name="bulks"),
+    path("bulk/begin/", bulks.begin, name="begin_bulk"),
+    path("bulk/<int:pk>/", bulks.show, name="bulk"),
+    path("bulk/<int:pk>/start/", bulks.start, name="start_bulk"),
+    path("bulk/<int:pk>/pause/", bulks.pause, name="pause_bulk"),
+    path("bulk/<int:pk>/resume/", bulks.resume, name="resume_bulk"),
+    path("bulk/<int:pk>/cancel/", bulks.cancel, name="cancel_bulk"),
     path("runs/", runs.index, name="runs"),
     path("runs/<int:pk>/", runs.show, name="run"),
     path("runs/<int:pk>/pause/", controls.pause, name="pause"),

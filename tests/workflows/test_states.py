@@ -19,6 +19,7 @@ from opsdesk.lib.states import Movable, Overtaken
 from tests.factories import (
     BANDS,
     make_action,
+    make_bulk,
     make_case,
     make_desk,
     make_event,
@@ -28,7 +29,7 @@ from tests.factories import (
     make_run,
 )
 from workflows.models import RuleSet, Workflow, WorkflowVersion
-from workflows.states import CaseState, EventState, FailureState, RunState, VersionState
+from workflows.states import BulkState, CaseState, EventState, FailureState, RunState, VersionState
 
 pytestmark = pytest.mark.django_db
 
@@ -52,6 +53,13 @@ PICTURES = {
     "WorkflowVersion": {"draft": "published", "published": "retired", "retired": ""},
     "RuleSet": {"draft": "published", "published": "retired", "retired": ""},
     "Policy": {"draft": "published", "published": "retired", "retired": ""},
+    "Bulk": {
+        "preview": "running canceled",
+        "running": "paused done canceled",
+        "paused": "running canceled",
+        "done": "",
+        "canceled": "",
+    },
     "Failure": {"open": "acknowledged resolved", "acknowledged": "open resolved", "resolved": "open"},
     "Action": {
         "reserved": "sending failed",
@@ -79,6 +87,7 @@ STATES = {
     "WorkflowVersion": VersionState,
     "RuleSet": VersionState,
     "Policy": VersionState,
+    "Bulk": BulkState,
     "Failure": FailureState,
     "Action": ActionState,
     "Notice": NoticeState,
@@ -111,6 +120,8 @@ def beside(machine: str, state: str) -> dict[str, Any]:
             return {"published_at": None if state == "draft" else now}
         case "Action", _:
             return {"verified_at": now if state == "verified" else None, "lease_until": now}
+        case "Bulk", _:
+            return {"ended_at": now if state in {"done", "canceled"} else None, "started_at": now, "reason": "Because."}
         case "Notice", _:
             return {"delivered_at": now if state == "delivered" else None}
         case "Review", _:
@@ -124,6 +135,8 @@ def make_row(machine: str) -> Movable:
     match machine:
         case "Event":
             return make_event(organization)
+        case "Bulk":
+            return make_bulk(organization, cast.maya)
         case "Failure":
             return make_failure(organization, items=0)
         case "WorkflowVersion" | "RuleSet" | "Policy":

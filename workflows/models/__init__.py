@@ -1,6 +1,7 @@
-"""The rows of the engine: definitions, events, cases, runs, decisions, authorizations, failures and alerts."""
+"""The rows of the engine: definitions, events, cases, runs, decisions, authorizations, failures, bulks and alerts."""
 
 from workflows.models.alerts import Alert
+from workflows.models.bulk import Bulk, BulkItem
 from workflows.models.cases import Case, Correction, Event
 from workflows.models.decisions import Authorization, Decision, Rule, RuleSet
 from workflows.models.definitions import Step, Workflow, WorkflowVersion
@@ -10,6 +11,8 @@ from workflows.models.runs import Run, StepRun
 __all__ = [
     "Alert",
     "Authorization",
+    "Bulk",
+    "BulkItem",
     "Case",
     "Correction",
     "Decision",

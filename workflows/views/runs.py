@@ -12,9 +12,11 @@ from opsdesk.lib.htmx import render_page, wants_fragment
 from opsdesk.lib.paging import newest_first
 from opsdesk.lib.requests import OpsRequest
 from workflows import timeline
+from workflows.bulk.registry import kinds_for
 from workflows.filters import RunFilter
 from workflows.forms import ReasonForm
 from workflows.models import Run
+from workflows.standing import standing_of
 from workflows.states import RUN_FINAL
 from workflows.views.buttons import buttons_of
 
@@ -25,7 +27,17 @@ def index(request: OpsRequest) -> HttpResponse:
     """All runs, newest first."""
     runs = Run.objects.visible_to(request.membership).select_related("case", "workflow", "version")
     chosen = RunFilter(request.GET, queryset=runs.defer("facts", "case__data"), request=request)
-    context = {"filter": chosen, "page": newest_first(chosen.qs, request), "filtered": _narrowed(chosen)}
+    page = newest_first(chosen.qs.select_related("organization"), request)
+    query = request.GET.copy()
+    query.pop("before", None)
+    context = {
+        "filter": chosen,
+        "page": page,
+        "rows": [(run, standing_of(run, acting=run.organization.acting_enabled)) for run in page.rows],
+        "filtered": _narrowed(chosen),
+        "query": query.urlencode(),
+        "kinds": kinds_for("runs") if request.membership.may(Permission.REPAIR) else [],
+    }
     return render_page(request, "workflows/run_list.html", "workflows/_run_rows.html", context)
 
 
@@ -49,7 +61,7 @@ def show_run(
     status: int = 200,
 ) -> HttpResponse:
     """The page of one run, with a form that was refused or a control that did not fit."""
-    runs = Run.objects.visible_to(request.membership).select_related("case", "workflow", "version")
+    runs = Run.objects.visible_to(request.membership).select_related("case", "workflow", "version", "organization")
     run = get_object_or_404(runs, pk=pk)
     steps = list(run.steps.all())
     # Actions live on the floor above; the relation is all that is known of them here.
@@ -63,6 +75,7 @@ def show_run(
         "actions": actions,
         "decision": run.decisions.order_by("-pk").defer("facts", "trace").first(),
         "timeline": timeline.draw(stages),
+        "standing": standing_of(run, acting=run.organization.acting_enabled),
         "live": run.state not in RUN_FINAL,
         "form": form or ReasonForm(),
         "refusal": refusal,

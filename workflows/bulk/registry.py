@@ -1,0 +1,63 @@
+"""The operations there are. A room adds its own: one `Kind` a file, registered where the app begins."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import QueryDict
+
+from accounts.models import User
+from accounts.roles import Permission
+from opsdesk.lib.requests import OpsRequest
+from workflows.forms import BulkForm
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What operations of some kinds work on, and how the desk finds and names it."""
+
+    name: str  # in the plural, as the page says it
+    # Those the member may see that a list page with this query shows; raises NothingChosen for a query it cannot read.
+    matching: Callable[[OpsRequest, QueryDict], QuerySet[Any]]
+    # Those of the given keys that the member may see.
+    chosen: Callable[[OpsRequest, list[int]], QuerySet[Any]]
+    # Rows by key, ready for `why_not`.
+    load: Callable[[list[int]], Mapping[int, Any]]
+    # What the preview says about a row beside its label.
+    words: Callable[[Any], str]
+    label: str  # with {pk}, such as RUN-{pk}
+    url_name: str  # of the page of one
+    list_url_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One operation. `perform` gives a sentence about what it did, or raises a DomainError as refusal."""
+
+    name: str
+    subject: Subject
+    label: str
+    icon: str
+    words: str
+    permission: Permission
+    # Why it does not fit this subject as it stands; "" when it does. Only for the preview: `perform` decides.
+    why_not: Callable[[Any], str]
+    # (key of the subject, by whom, reason, parameters): one transaction with its own audit entry.
+    perform: Callable[[int, User, str, Mapping[str, Any]], str]
+    # Asks for the reason and what else the operation needs.
+    form: type[BulkForm]
+
+
+kinds: dict[str, Kind] = {}
+
+
+def add_kind(kind: Kind) -> None:
+    """Teach the desk an operation."""
+    if kinds.setdefault(kind.name, kind) is not kind:
+        raise ValueError(f"The bulk operation {kind.name} is registered twice.")
+
+
+def kinds_for(subject: str) -> list[Kind]:
+    """The operations on one sort of subject, in the order in which they were registered."""
+    return [kind for kind in kinds.values() if kind.subject.name == subject]
