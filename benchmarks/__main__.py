@@ -15,6 +15,7 @@ BENCHES: dict[Bench, tuple[str, ...]] = {
         "engine.cpu_ms_per_run",
     ),
     engine.claiming: ("engine.claim_ms_50k",),
+    engine.crowd: ("engine.pages_p99_ms_50k", "engine.urgent_case_s_50k"),
     engine.memory: ("engine.memory_growth_mb",),
     intake.acknowledging: ("intake.ack", "intake.ack_p99_ms"),
     line.instant_refunds: ("line.instant_refunds", "line.cpu_ms_per_refund"),

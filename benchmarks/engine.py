@@ -66,6 +66,15 @@ def claiming() -> Iterator[Figure]:
     yield Figure("engine.claim_ms_50k", "ms", [ours for ours, _ in pairs], [bare for _, bare in pairs])
 
 
+def crowd() -> Iterator[Figure]:
+    """While 50,000 runs are due: the slowest of a hundred pages, and how long an urgent case takes to its end."""
+    with place.desk("--without-replay", settings="benchmarks.settings") as environment:
+        _of_the_desk(environment, "crowd", "prepare")
+        rounds = [json.loads(_of_the_desk(environment, "crowd", "measure")) for _ in range(ROUNDS)]
+    yield Figure("engine.pages_p99_ms_50k", "ms", [page for page, _ in rounds])
+    yield Figure("engine.urgent_case_s_50k", "s", [urgent for _, urgent in rounds])
+
+
 def memory() -> Iterator[Figure]:
     """By how many megabytes 20,000 runs let the one process grow that works them off, once it is warm."""
     grown: list[float] = []

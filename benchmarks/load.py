@@ -24,15 +24,20 @@ class Load:
 
 
 def post(path: str, body: bytes, headers: dict[str, str]) -> bytes:
-    """One prepared request."""
-    lines = [
-        f"POST {path} HTTP/1.1",
-        "Host: 127.0.0.1",
-        f"Content-Length: {len(body)}",
-        "Content-Type: application/json",
-    ]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+    """One prepared request that sends something."""
+    return (
+        _prepared("POST", path, {"Content-Length": str(len(body)), "Content-Type": "application/json"} | headers) + body
+    )
+
+
+def get(path: str, headers: dict[str, str]) -> bytes:
+    """One prepared request that asks for a page."""
+    return _prepared("GET", path, headers)
+
+
+def _prepared(method: str, path: str, headers: dict[str, str]) -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n"
 
 
 async def _answer(reader: asyncio.StreamReader) -> int:

@@ -13,14 +13,14 @@ from workflows.engine.outcomes import Done, Outcome
 PACK = Path(__file__).with_name("packs") / "five.yaml"
 
 
-def request_named(name: str) -> bytes:
+def request_named(name: str, kind: str = "five.requested") -> bytes:
     """The body of an event that opens a case of the workflow."""
     now = datetime.now(UTC).isoformat()
     content = {
         "reference": name, "payment": f"pi_{name}", "customer": name, "amount": "4.95", "currency": "GBP",
         "reason": "returned", "requested_at": now,
     }  # fmt: skip
-    return json.dumps({"type": "five.requested", "timestamp": now, "data": content}).encode()
+    return json.dumps({"type": kind, "timestamp": now, "data": content}).encode()
 
 
 class Note:
