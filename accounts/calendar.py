@@ -1,13 +1,14 @@
 """Counting business time: only the minutes in which the organization works, in its own zone."""
 
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from accounts.models import BusinessCalendar, Organization
 
 # A calendar that never opens would be searched for ever.
 _MOST_DAYS = 3_660
+_NEVER_OPEN = "The calendar has no working time: give it working days and hours."
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,8 @@ class Hours:
         if day.weekday() not in self.weekdays or day in self.holidays:
             return None
         closing_day = day + timedelta(days=1) if self.closes_at == time(0) else day
-        opens = datetime.combine(day, self.opens_at, self.zone).astimezone(ZoneInfo("UTC"))
-        closes = datetime.combine(closing_day, self.closes_at, self.zone).astimezone(ZoneInfo("UTC"))
+        opens = datetime.combine(day, self.opens_at, self.zone).astimezone(UTC)
+        closes = datetime.combine(closing_day, self.closes_at, self.zone).astimezone(UTC)
         return opens, closes
 
     def add(self, start: datetime, span: timedelta) -> datetime:
@@ -45,7 +46,19 @@ class Hours:
                         return opens + left
                     left -= closes - opens
             day += timedelta(days=1)
-        raise ValueError("The calendar has no working time: give it working days and hours.")
+        raise ValueError(_NEVER_OPEN)
+
+    def next_working_day(self, start: datetime, at: time) -> datetime:
+        """The instant (UTC) at which the clock on the wall shows `at` on the first working day after that of `start`.
+
+        A time that the clock skips that day comes when the skip is over. Raises ValueError as `add` does.
+        """
+        day = start.astimezone(self.zone).date()
+        for _ in range(_MOST_DAYS):
+            day += timedelta(days=1)
+            if self.span_of(day) is not None:
+                return datetime.combine(day, at, self.zone).astimezone(UTC)
+        raise ValueError(_NEVER_OPEN)
 
 
 def hours_of(organization: Organization) -> Hours:

@@ -12,6 +12,7 @@ class ApprovalsConfig(AppConfig):
             services,
             thresholds,
             verbs,  # noqa: F401 - registers the audit verbs
+            watching,
         )
         from approvals.steps.approve import Approve
         from workflows import registry
@@ -20,3 +21,4 @@ class ApprovalsConfig(AppConfig):
         registry.add_demand_source(thresholds.demands_of)
         registry.add_grant_check(grants.why_void)
         registry.add_withdrawal(services.void_open)
+        watching.register()

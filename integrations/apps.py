@@ -11,16 +11,21 @@ class IntegrationsConfig(AppConfig):
         from integrations import (
             readers,
             verbs,  # noqa: F401 - registers the audit verbs
+            watching,
         )
         from integrations.connectors import stripe
         from integrations.definitions import connections_exist
         from integrations.steps.act import Act, stands
         from integrations.steps.gather import Gather
+        from integrations.steps.notify import Notify, teams_exist
         from workflows import registry
 
         registry.add_step_kind(Gather())
         registry.add_step_kind(Act())
+        registry.add_step_kind(Notify())
         registry.add_standing_effect(stands)
         registry.add_definition_check(connections_exist)
+        registry.add_definition_check(teams_exist)
+        watching.register()
         readers.register()
         stripe.register()

@@ -20,7 +20,7 @@ from opsdesk.lib import clock
 from opsdesk.lib.crashing import crashpoint
 from opsdesk.lib.database import is_lost
 from workflows import cases
-from workflows.engine import failing
+from workflows.engine import failing, waking
 from workflows.engine.opening import new_run
 from workflows.errors import StepFailed
 from workflows.models import Run
@@ -200,6 +200,7 @@ def _apply(payment: Payment, seen: PaymentSeen, receipts: Sequence[Receipt]) -> 
         keys = [receipt.key for receipt in receipts if receipt.key]
         open_still = [ActionState.UNKNOWN, ActionState.SUCCEEDED, ActionState.MISMATCHED]
         Action.objects.filter(key__in=keys, state__in=open_still).update(due_at=Now())
+        waking.facts_changed(payment.organization_id, target=payment.reference)
         crashpoint("reread.before_commit")
     failed = [receipt.reference for receipt in receipts if receipt.status == Refund.Status.FAILED]
     for action in Action.objects.filter(state=ActionState.VERIFIED, external_reference__in=failed, payment=payment):

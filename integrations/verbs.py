@@ -12,6 +12,7 @@ register(
     integrations__action__mismatched="found that the outside differs from the action",
     integrations__payment__refunded_elsewhere="learned that the payment was refunded elsewhere",
     integrations__refund__failed_late="learned that the refund failed after all",
+    integrations__notice__written="wrote notices for the run",
     integrations__notice__delivered="delivered the notice",
     integrations__notice__failed="could not deliver the notice",
     integrations__connection__added="added the connection",

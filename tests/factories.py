@@ -32,6 +32,7 @@ from workflows.models import (
     FailureItem,
     Run,
     StepRun,
+    Trigger,
     Workflow,
     WorkflowVersion,
 )
@@ -196,6 +197,39 @@ def make_workflow(organization: Organization) -> Workflow:
     return version.workflow
 
 
+FORM = {
+    "name": "Errands",
+    "slug": "errand",
+    "case_kind": "errand",
+    "triggers": [
+        {
+            "key": "by-hand",
+            "kind": "form",
+            "config": {
+                "title": "Ask for an errand",
+                "lead": "Somebody of the team takes it on.",
+                "fields": [
+                    {"name": "what", "label": "What is to be done"},
+                    {"name": "more", "type": "long_text", "label": "More about it", "required": False},
+                    {"name": "amount", "type": "amount", "label": "How much it may cost"},
+                    {"name": "currency", "type": "choice", "label": "Currency", "choices": ["GBP", "JPY"]},
+                    {"name": "by", "type": "date", "label": "By when", "required": False},
+                    {"name": "pieces", "type": "number", "label": "How many", "required": False},
+                    {"name": "urgent", "type": "flag", "label": "It is urgent"},
+                ],
+            },
+        }
+    ],
+    "fields": {"key": "reference", "amount": "amount", "currency": "currency", "requested_by": "requested_by"},
+    "steps": [{"key": "rest", "kind": "wait", "config": {"for_minutes": 30}}],
+}
+
+
+def make_form(organization: Organization) -> Trigger:
+    """A workflow that begins by a form and then rests; its form as it is in force."""
+    return publish_pack(organization, FORM, by=None, reason="For a test.").triggers.get()
+
+
 def make_desk(slug: str = "wholesale-uk", *, suffix: str = "") -> tuple[Organization, Cast]:
     """An organization with everything a refund needs: people, tiers, reasons, gateway, workflow, rules, thresholds."""
     organization = make_organization(slug)
@@ -241,7 +275,8 @@ def make_case(
 
 def published_version(organization: Organization) -> WorkflowVersion:
     """The refund version in force; made when there is none."""
-    found = WorkflowVersion.objects.filter(workflow__organization=organization, state="published").first()
+    refunds = WorkflowVersion.objects.filter(workflow__organization=organization, workflow__slug="refund")
+    found = refunds.filter(state="published").first()
     if found is None:
         found = make_workflow(organization).versions.get(state="published")
     return found

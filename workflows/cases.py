@@ -14,7 +14,7 @@ from opsdesk.lib import clock, queue
 from opsdesk.lib.errors import DomainError
 from opsdesk.lib.money import BadAmount, Money
 from workflows import registry
-from workflows.engine import failing, turns
+from workflows.engine import failing, turns, waking
 from workflows.models import Case, Correction, Run, WorkflowVersion
 from workflows.states import CASE_FINAL, RUN_ACTIVE, CaseState, RunState
 
@@ -43,7 +43,10 @@ def content_from(fields: Mapping[str, str], data: Mapping[str, Any], *, unnamed:
     key = key_of(fields, data, problems)
     if not key:
         problems.append(f"The request has no usable {fields.get('key', 'reference')}: give it one.")
-    amount = _amount(data.get(fields.get("amount", "")), data.get(fields.get("currency", "")), problems)
+    # A workflow that says nothing of an amount has cases without one.
+    amount = None
+    if "amount" in fields:
+        amount = _amount(data.get(fields["amount"]), data.get(fields.get("currency", "")), problems)
     return {
         "key": key or unnamed,
         "target": _text(data, fields.get("target", ""), 100, problems),
@@ -186,6 +189,7 @@ def withdraw(case_id: int, *, actor: Actor, reason: str) -> bool:
         )
         turns.pass_on(run)
         failing.take_off(run, actor=actor, reason="Its last case was withdrawn.")
+        waking.parent_of(run)
     void_consent(case, reason)
     case.move_to(CaseState.CANCELED, closed_at=Now(), standing=reason[:200])
     record(

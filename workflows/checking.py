@@ -1,11 +1,14 @@
 """What would keep a definition from running, found before it is published and said in sentences."""
 
+from collections.abc import Iterable
+
 from accounts.models import User
 from workflows import registry, rules
 from workflows.engine.fitting import NEVER_SKIPPED
 from workflows.engine.turns import KEY_FIELDS
-from workflows.models import RuleSet, Step, WorkflowVersion
+from workflows.models import RuleSet, Step, Trigger, WorkflowVersion
 from workflows.states import VersionState
+from workflows.triggers import kinds
 
 # Fields of a case that a version fills from its event.
 FIELDS = ("key", "amount", "currency", "target", "party", "reason", "requested_by", "moment")
@@ -20,8 +23,14 @@ LONGEST_DEBOUNCE = 86_400  # seconds
 def check(version: WorkflowVersion) -> list[str]:
     """What keeps a version from running; nothing means it can be published."""
     steps = list(version.steps.order_by("position"))
-    problems = [*_check_fields(version, steps), *_check_events(version), *_check_steps(steps)]
-    problems += _check_side_by_side(version, steps)
+    triggers = list(version.triggers.order_by("position"))
+    problems = [
+        *_check_fields(version, steps),
+        *_check_triggers(version, triggers),
+        *_check_events(version, triggers),
+        *_check_steps(steps),
+        *_check_side_by_side(version, steps),
+    ]
     published = version.workflow.rule_sets.filter(state=VersionState.PUBLISHED)
     if any(step.kind == "decide" for step in steps) and not published.exists():
         problems.append("The workflow has no published rules: publish a rule set first.")
@@ -69,18 +78,42 @@ def _check_fields(version: WorkflowVersion, steps: list[Step]) -> list[str]:
     return problems + [f"The fields do not say where “{name}” comes from." for name in needed if name not in fields]
 
 
-def _check_events(version: WorkflowVersion) -> list[str]:
+def _check_triggers(version: WorkflowVersion, triggers: list[Trigger]) -> list[str]:
+    """Something begins it, each trigger can fire, and what a trigger says fills the fields of a case."""
+    if not version.opened_by.strip() and not triggers:
+        return ["Nothing begins it: name an event type that opens a case, or a trigger."]
+    problems = []
+    for trigger in triggers:
+        found = kinds.check(trigger.kind, trigger.config)
+        brings = None if found else kinds.KINDS[trigger.kind].brings(trigger.config)
+        if brings is not None and isinstance(version.fields, dict):
+            needed = {name: source for name, source in version.fields.items() if name in ("key", *FIELDS_FOR_MONEY)}
+            found = [f"it does not say “{source}”, the {name} of a case." for name, source in needed.items()
+                     if source not in brings]  # fmt: skip
+        problems += [f"Trigger {trigger.key}: {text}" for text in found]
+    return problems
+
+
+def _opening_types(version: WorkflowVersion, triggers: Iterable[Trigger]) -> set[str]:
+    types = {trigger.config.get("type") for trigger in triggers
+             if trigger.kind == Trigger.Kind.EVENT and isinstance(trigger.config, dict)}  # fmt: skip
+    return {kind for kind in (version.opened_by, *types) if isinstance(kind, str) and kind}
+
+
+def _check_events(version: WorkflowVersion, triggers: list[Trigger]) -> list[str]:
     """An event type must have one meaning in an organization, or an arriving event could not be told apart."""
     problems = []
-    if not version.opened_by.strip():
-        problems.append("No event type opens a case.")
-    elif version.opened_by == version.withdrawn_by:
-        problems.append(f"“{version.opened_by}” cannot both open and withdraw a case.")
+    opening = _opening_types(version, triggers)
+    if version.withdrawn_by in opening:
+        problems.append(f"“{version.withdrawn_by}” cannot both open and withdraw a case.")
+    if version.opened_by and version.opened_by in _opening_types(WorkflowVersion(), triggers):
+        problems.append(f"“{version.opened_by}” opens every case already: no trigger of that type would be asked.")
     others = WorkflowVersion.objects.filter(
         state=VersionState.PUBLISHED, workflow__organization_id=version.workflow.organization_id
     ).exclude(workflow_id=version.workflow_id)
-    for other in others.select_related("workflow"):
-        taken = {other.opened_by, other.withdrawn_by} & {version.opened_by, version.withdrawn_by} - {""}
+    for other in others.select_related("workflow").prefetch_related("triggers"):
+        theirs = {*_opening_types(other, other.triggers.all()), other.withdrawn_by}
+        taken = theirs & {*opening, version.withdrawn_by} - {""}
         problems += [f"“{event_type}” is taken by the workflow {other.workflow}." for event_type in sorted(taken)]
         if other.case_kind == version.case_kind:
             problems.append(f"Cases of the kind “{version.case_kind}” belong to the workflow {other.workflow}.")

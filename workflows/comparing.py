@@ -12,7 +12,7 @@ _LONGEST = 120  # characters of a value
 
 
 class _Keyed(Protocol):
-    """What steps have in common with other rows of a version that have a key, a kind and settings."""
+    """What steps and triggers have in common."""
 
     key: Any
     kind: Any
@@ -20,7 +20,7 @@ class _Keyed(Protocol):
 
 
 def versions(before: WorkflowVersion, after: WorkflowVersion) -> list[str]:
-    """How `after` differs from `before`: what is worked on, its events and fields, its steps."""
+    """How `after` differs from `before`: what is worked on, its events and fields, its triggers, its steps."""
     told = [
         *_changed("the kind of case", before.case_kind, after.case_kind),
         *_changed("the event that opens a case", before.opened_by, after.opened_by),
@@ -30,6 +30,8 @@ def versions(before: WorkflowVersion, after: WorkflowVersion) -> list[str]:
         *_changed("the fields by which one run goes on at a time", before.concurrency, after.concurrency),
         *_changed("the seconds in which openings are one", before.debounce_seconds, after.debounce_seconds),
     ]
+    began, begins = (list(version.triggers.order_by("position")) for version in (before, after))
+    told += _rows("trigger", began, begins)
     old, new = (list(version.steps.order_by("position")) for version in (before, after))
     told += _rows("step", old, new)
     held = {step.key: step for step in old}

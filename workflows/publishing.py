@@ -11,7 +11,7 @@ from workflows import pack_text
 from workflows.checking import FIELDS, check, check_rules, second_person
 from workflows.editions import Editions
 from workflows.errors import BadPack
-from workflows.models import Rule, RuleSet, Step, Workflow, WorkflowVersion
+from workflows.models import Rule, RuleSet, Step, Trigger, Workflow, WorkflowVersion
 from workflows.states import VersionState
 
 __all__ = [
@@ -37,8 +37,9 @@ Row = TypeVar("Row", bound=models.Model)
 # What most versions leave as it is: a pack names it only where it says something else.
 _UNLESS_SAID = {"priority": 50, "concurrency": [], "debounce_seconds": 0}
 _IN_VERSION = ("case_kind", "opened_by", "withdrawn_by", "fields", *_UNLESS_SAID)
-_IN_PACK = ("name", "slug", *_IN_VERSION, "steps", "rules")
+_IN_PACK = ("name", "slug", *_IN_VERSION, "triggers", "steps", "rules")
 _IN_STEP = ("key", "kind", "when", "match", "config")
+_IN_TRIGGER = ("key", "kind", "config")
 _IN_RULE = ("name", "match", "conditions", "effect", "tier")
 IN_CONDITION = ("fact", "operator", "value")
 
@@ -49,6 +50,7 @@ def new_draft(version: WorkflowVersion, *, by: User | None, reason: str) -> Work
         content = {name: getattr(version, name) for name in _IN_VERSION}
         copy = WorkflowVersion.objects.create(workflow=version.workflow, number=number, **content)
         _copy_rows(version.steps.all(), version=copy)
+        _copy_rows(version.triggers.all(), version=copy)
     return copy
 
 
@@ -93,6 +95,11 @@ def import_pack(
             _sound(Step(version=version, position=position, **row), f"Step {position}", "version")
             for position, row in enumerate(_rows(content, "steps", _IN_STEP), start=1)
         )
+        declared = _rows(content, "triggers", _IN_TRIGGER) if "triggers" in content else []
+        Trigger.objects.bulk_create(
+            _sound(Trigger(version=version, position=position, **row), f"Trigger {position}", "version")
+            for position, row in enumerate(declared, start=1)
+        )
     if "rules" in content:
         with RULE_SETS.drafting(workflow, by=by, reason=reason, verb="imported") as number:
             rule_set = RuleSet.objects.create(workflow=workflow, number=number, edited_by=by)
@@ -123,6 +130,8 @@ def export_pack(version: WorkflowVersion, *, rules: bool = True) -> str:
     content = {name: getattr(version, name) for name in _IN_VERSION}
     pack |= {name: value for name, value in content.items() if _UNLESS_SAID.get(name, ...) != value}
     pack["fields"] = in_order(version.fields, FIELDS)
+    triggers = [_named(row, _IN_TRIGGER) for row in version.triggers.order_by("position")]
+    pack |= {"triggers": triggers} if triggers else {}
     pack["steps"] = list(map(_step_as_data, version.steps.order_by("position")))
     rule_set = _rules_beside(version) if rules else None
     if rule_set is not None:
@@ -133,8 +142,12 @@ def export_pack(version: WorkflowVersion, *, rules: bool = True) -> str:
     return pack_text.write(pack)
 
 
+def _named(row: Step | Trigger, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name in names if (value := getattr(row, name))}
+
+
 def _step_as_data(step: Step) -> dict[str, Any]:
-    content = {name: value for name in _IN_STEP if (value := getattr(step, name))}
+    content = _named(step, _IN_STEP)
     if not step.when or step.match == Rule.Match.ALL:
         content.pop("match", None)
     if step.when:

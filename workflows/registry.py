@@ -1,9 +1,11 @@
-"""What the rooms above teach the engine: step kinds, readers, news, demands and checks. Nothing else passes upward."""
+"""What the rooms above teach the engine: step kinds, readers, news, records to watch, demands, checks. Nothing else."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
+
+from django.db.models import Q, QuerySet
 
 from workflows.states import Tier
 
@@ -14,12 +16,24 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Begins:
+    """What an event of the desk's own asks for: a run of this workflow, begun by this trigger."""
+
+    workflow: str  # slug
+    trigger: str  # key
+    by: str  # who or what began it, in words
+    requester_id: int | None = None
+    parent_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
-    """What an event says, once its body has been understood."""
+    """What an event says, once its body has been understood. Only the desk's own reader says `begins`."""
 
     type: str
     data: Mapping[str, Any]
     occurred_at: datetime | None = None
+    begins: Begins | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +79,37 @@ class StepKind(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class WatchedField:
+    """A value of a record that may cross a limit. Money is in minor units beside a column `currency`."""
+
+    column: str
+    type: str  # money, count, flag or text
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A state in which an item may stand too long, and the column that says since when."""
+
+    label: str
+    condition: Q
+    since: str
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A kind of record that triggers can watch: its rows of one organization, and what is told about one."""
+
+    name: str
+    label: str
+    rows: "Callable[[int], QuerySet[Any]]"
+    tell: Callable[[Any], Mapping[str, Any]]
+    tells: tuple[str, ...]  # the names that `tell` gives
+    fields: Mapping[str, WatchedField] = field(default_factory=dict)
+    standings: Mapping[str, Standing] = field(default_factory=dict)
+
+
 Reader = Callable[[bytes], Reading]
 # Told about an event in the transaction that takes it in; answers what it did, in words.
 News = Callable[["Event", Reading], str]
@@ -72,6 +117,7 @@ DemandSource = Callable[["RunContext"], Demands]
 
 step_kinds: dict[str, StepKind] = {}
 readers: dict[str, Reader] = {}
+watched: dict[str, Watched] = {}
 news: dict[str, News] = {}
 demand_sources: list[DemandSource] = []
 grant_checks: list[Callable[["Authorization"], str]] = []
@@ -94,6 +140,11 @@ def add_step_kind(kind: StepKind) -> None:
 def add_reader(name: str, reader: Reader) -> None:
     """Teach the engine to understand bodies of one sort; the reader raises Unreadable for the others."""
     _once(readers, name, reader)
+
+
+def add_watched(record: Watched) -> None:
+    """Let triggers watch records of a kind."""
+    _once(watched, record.name, record)
 
 
 def add_news(event_type: str, listener: News) -> None:

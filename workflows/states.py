@@ -72,6 +72,10 @@ class WaitsFor(models.TextChoices):
     CONNECTION = "connection", "a connection"
     TURN = "turn", "its turn"
     UPGRADE = "upgrade", "a newer worker"
+    TIME = "time", "a time"
+    FACT = "fact", "a fact"
+    EVENT = "event", "an event"
+    WORKFLOW = "workflow", "another workflow"
 
 
 class VersionState(models.TextChoices):

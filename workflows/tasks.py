@@ -7,6 +7,7 @@ from celery import shared_task
 from opsdesk.lib import queue
 from workflows.bulk import jobs, services
 from workflows.engine import intake, repairing, running, turns
+from workflows.triggers import firing
 
 # A look ends after this long, so that other kinds of work get their turn.
 _LOOK_SECONDS = 2.0
@@ -26,6 +27,12 @@ def tick() -> int:
         if time.monotonic() - started > _LOOK_SECONDS:
             queue.ring("workflows.tick")
             return looked
+
+
+@shared_task(name="workflows.fire_triggers")
+def fire_triggers() -> int:
+    """Look at schedules, crossings and ages; what fires rings for itself."""
+    return firing.look()
 
 
 @shared_task(name="workflows.sweep")

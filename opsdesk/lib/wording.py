@@ -1,7 +1,7 @@
 """How lengths of time and text from outside read on a screen or in a mail."""
 
 import unicodedata
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
 
 # Control, format (bidirectional overrides, zero-width), surrogate, and line separator characters:
 # all can make a text look like another one.
@@ -19,6 +19,12 @@ def span(length: timedelta) -> str:
     if days < 1:
         return f"{hours} h {minutes % 60:02d}" if minutes % 60 else f"{hours} h"
     return f"{days} d {hours % 24} h" if hours % 24 and days < 10 else f"{days} d"
+
+
+def moment(at: datetime, zone: tzinfo) -> str:
+    """An instant as the clock on the wall says it, with its day: “Mon 23 Nov 2026 09:00”."""
+    local = at.astimezone(zone)
+    return f"{local:%a} {local.day} {local:%b %Y %H:%M}"
 
 
 def lasted(length: timedelta) -> str:

@@ -42,6 +42,8 @@ def steps_data(version, **more):
     as_it_is = ("case_kind", "opened_by", "withdrawn_by", "priority", "debounce_seconds")
     own = {name: getattr(version, name) for name in as_it_is}
     own |= {"fields": json.dumps(version.fields), "concurrency": json.dumps(version.concurrency)}
+    triggers = list(version.triggers.order_by("position"))
+    own |= rows_data("triggers", triggers, ["position", "key", "kind", "config"])
     data = {**own, **rows_data("steps", rows, ["position", "key", "kind", "config", "match"], **more), **WHY}
     for index, step in enumerate(rows):
         data |= conditions_data(f"steps-{index}-when", step.when)

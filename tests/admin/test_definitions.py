@@ -6,7 +6,7 @@ from django.urls import reverse
 from approvals.models import Policy
 from auditlog.models import Entry
 from tests.admin.conftest import signed_in
-from tests.admin.sent import WHY, bands_data, conditions_data, errors, page, publish, steps_data
+from tests.admin.sent import WHY, bands_data, conditions_data, errors, page, publish, rows_data, steps_data
 from workflows.models import RuleSet, Workflow, WorkflowVersion
 from workflows.publishing import export_pack, new_draft, new_draft_rules
 
@@ -17,6 +17,24 @@ def test_published_editions_can_be_read_and_not_changed(desk, version, rule_set,
         assert seen.status_code == 200
         assert 'name="_save"' not in seen.content.decode()
         assert desk.post(page(row), WHY).status_code == 403
+
+
+def test_triggers_are_edited_as_rows_and_their_settings_are_checked(desk, version):
+    draft = new_draft(version, by=None, reason="Edit")
+    new = {"position": "", "key": "weekly", "kind": "schedule", "config": '{"cron": "0 7 * * mon"}'}
+    held = list(draft.triggers.order_by("position"))
+    data = steps_data(draft) | rows_data("triggers", held, ["position", "key", "kind", "config"], extra=[new])
+
+    refused = desk.post(page(draft), {**data, f"triggers-{len(held)}-config": '{"cron": "sometimes"}'})
+    done = desk.post(page(draft), data)
+
+    assert "five fields" in errors(refused)
+    assert done.status_code == 302, errors(done)
+    trigger = draft.triggers.get(key="weekly")
+    assert (trigger.position, trigger.config) == (len(held) + 1, {"cron": "0 7 * * mon"})
+    assert f"trigger {trigger.pk}" in Entry.objects.get(verb="workflows.version.changed").after
+    shown = desk.get(page(draft)).content.decode()
+    assert "Begins a run when the clock shows 0 7 * * mon. It fires once the version is published." in shown
 
 
 def test_steps_change_places_and_their_settings_are_checked(desk, version):

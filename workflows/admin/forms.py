@@ -10,8 +10,9 @@ from accounts.recorded import RecordedForm, reason_field
 from workflows import registry
 from workflows.admin.conditions import ConditionsField
 from workflows.checking import FIELDS
-from workflows.models import Rule, RuleSet, Step, WorkflowVersion
+from workflows.models import Rule, RuleSet, Step, Trigger, WorkflowVersion
 from workflows.publishing import IN_CONDITION, in_order
+from workflows.triggers import kinds
 
 LARGEST = 20_000  # characters of one JSON field
 
@@ -114,6 +115,23 @@ class StepForm(forms.ModelForm):
             self.add_error("config", "The settings are names with values, such as {}.")
         elif "kind" in values and "config" not in self.errors:
             for text in registry.step_kinds[values["kind"]].check(config):
+                self.add_error("config", text)
+        return {**values, "config": config}
+
+
+class TriggerForm(forms.ModelForm):
+    """One trigger; what its kind refuses is refused when it is saved."""
+
+    class Meta:
+        model = Trigger
+        fields = ["position", "key", "kind", "config"]
+
+    def clean(self) -> dict[str, Any]:
+        """Ask the trigger's kind about its settings."""
+        values = super().clean() or self.cleaned_data
+        config = values.get("config") or {}
+        if "kind" in values and "config" not in self.errors:
+            for text in kinds.check(values["kind"], config):
                 self.add_error("config", text)
         return {**values, "config": config}
 

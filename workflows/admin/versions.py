@@ -15,12 +15,14 @@ from accounts.recorded import REASON, OwnInline, RecordedAdmin
 from opsdesk.lib.errors import DomainError
 from workflows import comparing
 from workflows.admin.editions import EditionAdmin
-from workflows.admin.forms import ImportForm, StepForm, StrictJSONField, VersionForm
+from workflows.admin.forms import ImportForm, StepForm, StrictJSONField, TriggerForm, VersionForm
 from workflows.admin.formsets import OrderedFormSet
 from workflows.checking import FIELDS
 from workflows.engine.turns import KEY_FIELDS
-from workflows.models import Step, Workflow, WorkflowVersion
+from workflows.models import Step, Trigger, Workflow, WorkflowVersion
 from workflows.publishing import VERSIONS, export_pack, import_pack, new_draft
+from workflows.triggers import kinds
+from workflows.triggers.showing import stand
 
 JSON: dict[Any, Any] = {models.JSONField: {"form_class": StrictJSONField}}
 
@@ -67,18 +69,39 @@ class StepInline(OwnInline, admin.StackedInline):
     fields = [("position", "key", "kind"), "config", "when", "match"]
 
 
+class TriggerInline(OwnInline, admin.StackedInline):
+    """What begins a run besides the event type above."""
+
+    model = Trigger
+    form = TriggerForm
+    formset = OrderedFormSet
+    formfield_overrides = JSON
+    fields = [("position", "key", "kind"), "config", "in_words"]
+    readonly_fields = ["in_words"]
+
+    @admin.display(description="read back")
+    def in_words(self, trigger: Trigger) -> str:
+        """The saved trigger as a sentence, with when it last fired and when it would next."""
+        if trigger._state.adding:
+            return "Shown here once it is saved."
+        problems = kinds.check(trigger.kind, trigger.config)
+        if problems:
+            return " ".join(problems)
+        return f"Begins a run when {kinds.KINDS[trigger.kind].words(trigger.config)}. {stand(trigger)}"
+
+
 @admin.register(WorkflowVersion)
 class VersionAdmin(EditionAdmin):
     """Versions of workflows: what opens a case, and the steps it goes through."""
 
     noun = "workflows.version"
-    children = ["steps"]
+    children = ["steps", "triggers"]
     editions = VERSIONS
     copy = new_draft
     compare = comparing.versions
     retired_words = "Runs under way keep it. What would open a case is then set aside as nothing anybody waits for."
     form = VersionForm
-    inlines = [StepInline]
+    inlines = [TriggerInline, StepInline]
     formfield_overrides = JSON
     change_list_template = "admin/version_change_list.html"
     fieldsets = [

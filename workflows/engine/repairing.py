@@ -123,6 +123,7 @@ def go_on(run: Run, case: Case, *, by: User, reason: str, position: int, verb: s
     changes = {
         "position": position, "wake_at": Now(), "waits_for": "", "reason": "", "attempt": 0, "ended_at": None,
         "waiting_since": None, "lost_leases": 0, "epoch": F("epoch") + 1, "lease_owner": "", "lease_until": None,
+        "kept": {},
     }  # fmt: skip
     if run.state == RunState.FAILED:
         changes["in_turn"] = False  # others had the turn meanwhile

@@ -14,7 +14,7 @@ from opsdesk.lib import clock
 from opsdesk.lib.crashing import crashpoint
 from opsdesk.lib.database import is_busy, is_lost, patiently
 from opsdesk.lib.rows import write_changes
-from workflows.engine import conditions, failing, turns
+from workflows.engine import conditions, failing, turns, waking
 from workflows.engine.context import Batch, RunContext
 from workflows.engine.definitions import definition_of
 from workflows.engine.outcomes import Done, Finish, LeftOut, Outcome, Wait
@@ -31,7 +31,7 @@ _OLDEST_SHARE = 5
 # What this worker's code does not know is offered again after so long, to whoever takes it then.
 _LEFT_TO_OTHERS = timedelta(seconds=15)
 _RUN_FIELDS = (
-    "state", "position", "facts", "wake_at", "waits_for", "reason", "waiting_since", "attempt",
+    "state", "position", "kept", "facts", "wake_at", "waits_for", "reason", "waiting_since", "attempt",
     "lease_owner", "lease_until", "lost_leases", "ended_at", "in_turn",
 )  # fmt: skip
 _CASE_FIELDS = ("state", "standing", "party_name", "closed_at")
@@ -196,7 +196,7 @@ def _perform_steps(context: RunContext) -> bool:
             _stop(context, outcome)
             return False
         run.position, run.attempt, run.lost_leases = context.step.position + 1, 0, 0
-        run.reason, run.waits_for, run.waiting_since = "", "", None
+        run.reason, run.waits_for, run.waiting_since, run.kept = "", "", None, {}
         if run.position >= len(steps):
             _stop(context, Finish(CaseState.DONE, outcome.note or "Every step is done."))
             return False
@@ -283,6 +283,7 @@ def _stop(context: RunContext, outcome: Wait | Finish) -> None:
     )
     turns.pass_on(run)
     context.close_case(outcome.case_state, outcome.reason)
+    waking.parent_of(run)
     context.record(
         "workflows.case.finished",
         subject=context.case,

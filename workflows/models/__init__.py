@@ -7,6 +7,7 @@ from workflows.models.decisions import Authorization, Decision, Rule, RuleSet
 from workflows.models.definitions import Step, Workflow, WorkflowVersion
 from workflows.models.failures import Failure, FailureItem
 from workflows.models.runs import Run, StepRun
+from workflows.models.triggers import Pulse, Sighting, Trigger
 
 __all__ = [
     "Alert",
@@ -19,11 +20,14 @@ __all__ = [
     "Event",
     "Failure",
     "FailureItem",
+    "Pulse",
     "Rule",
     "RuleSet",
     "Run",
+    "Sighting",
     "Step",
     "StepRun",
+    "Trigger",
     "Workflow",
     "WorkflowVersion",
 ]

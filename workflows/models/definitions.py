@@ -37,7 +37,11 @@ class WorkflowVersion(Movable):
     number = models.PositiveIntegerField()
     state = models.CharField(max_length=10, choices=VersionState, default=VersionState.DRAFT, editable=False)
     case_kind = models.SlugField(max_length=30, help_text="What is worked on, such as refund.")
-    opened_by = models.CharField(max_length=60, help_text="Event type that opens a case, such as refund.requested.")
+    opened_by = models.CharField(
+        max_length=60,
+        blank=True,
+        help_text="Event type that opens a case, such as refund.requested; empty where only triggers do.",
+    )
     withdrawn_by = models.CharField(max_length=60, blank=True, help_text="Event type that withdraws an open case.")
     fields = models.JSONField(
         default=dict,

@@ -10,6 +10,7 @@ from accounts.models import Membership, Organization
 from opsdesk.lib.states import Movable, known_states
 from workflows.models.cases import Case
 from workflows.models.definitions import Workflow, WorkflowVersion
+from workflows.models.triggers import Trigger
 from workflows.states import RUN_ACTIVE, RUN_FINAL, RUN_MOVES, RunState, WaitsFor
 
 
@@ -37,8 +38,19 @@ class Run(Movable):
     workflow = models.ForeignKey(Workflow, on_delete=models.PROTECT, related_name="runs", db_index=False)
     version = models.ForeignKey(WorkflowVersion, on_delete=models.PROTECT, related_name="runs")
     case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="runs")
+    trigger = models.ForeignKey(
+        Trigger, on_delete=models.PROTECT, null=True, related_name="+", db_index=False,
+        help_text="What began it; empty where the version's own event type did.",
+    )  # fmt: skip
+    parent = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, related_name="children", db_index=False,
+        help_text="The run whose step began it.",
+    )  # fmt: skip
     state = models.CharField(max_length=10, choices=RunState, default=RunState.READY, editable=False)
     position = models.PositiveSmallIntegerField(default=0, help_text="Index of the step that comes next.")
+    kept = models.JSONField(
+        default=dict, db_default={}, help_text="What the present step keeps from turn to turn; empty for the next one."
+    )
     facts = models.JSONField(default=dict, help_text="Gathered facts: name to value, source and time.")
     priority = models.PositiveSmallIntegerField(default=50, help_text="Smaller is more urgent.")
     wake_at = models.DateTimeField(null=True, db_default=Now(), help_text="When a worker looks at it next.")
@@ -127,6 +139,8 @@ class Run(Movable):
             ),
             models.Index(name="workflows_run_leased", fields=["lease_until"], condition=Q(state=RunState.RUNNING)),
             models.Index(name="workflows_run_list", fields=["organization", "-id"]),
+            models.Index(name="workflows_run_begun_by", fields=["trigger", "-id"], condition=~Q(trigger=None)),
+            models.Index(name="workflows_run_children", fields=["parent"], condition=~Q(parent=None)),
             models.Index(
                 name="workflows_run_waiting",
                 fields=["organization", "waiting_since"],
