@@ -15,6 +15,7 @@ class Permission(models.TextChoices):
     SEE_DESK = "see_desk", "see cases, reviews and runs"
     DECIDE = "decide", "vote on reviews"
     CORRECT = "correct", "correct the data of a case"
+    ASK = "ask", "fill in forms that open cases"
     MANAGE = "manage", "object, reassign and read escalations"
     REPAIR = "repair", "work on failures and runs"
     CONNECT = "connect", "see and pause connections"
@@ -23,7 +24,7 @@ class Permission(models.TextChoices):
 
 
 _DESK = {Permission.SEE_DESK}
-_WORK = _DESK | {Permission.DECIDE, Permission.CORRECT}
+_WORK = _DESK | {Permission.DECIDE, Permission.CORRECT, Permission.ASK}
 GRANTS: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: frozenset(_DESK),
     Role.OPERATOR: frozenset(_WORK),

@@ -62,9 +62,11 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
         Entry("approvals:leaving", "timer", "Leaving soon", "leaving"),
         Entry("stalled", "hourglass", "Stalled", "stalled"),
         Entry("workflows:alerts", "siren", "Alerts", "alerts", True),
+        Entry("workflows:requests", "file-text", "Requests", covers=("workflows:request", "workflows:send_request")),
     ),
     "Flow": (
         Entry("workflows:runs", "activity", "Runs", covers=("workflows:run", "workflows:bulks", "workflows:bulk")),
+        Entry("workflows:triggers", "zap", "Triggers"),
         Entry(
             "workflows:failures",
             "triangle-alert",

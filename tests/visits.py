@@ -25,7 +25,7 @@ from opsdesk.lib import clock
 from opsdesk.models import HeartbeatKind
 from opsdesk.watch.heartbeats import note
 from tests import factories
-from workflows.models import Alert, Bulk, Case, Failure, Run
+from workflows.models import Alert, Bulk, Case, Failure, Run, Trigger
 from workflows.publishing import new_draft, new_draft_rules
 from workflows.states import EventState, Tier
 
@@ -43,6 +43,7 @@ _OWNERS: dict[str, type[Model]] = {
     "bulk": Bulk,
     "connections": Connection,
     "audit": Entry,
+    "requests": Trigger,
 }
 # From a row of the admin to its organization, where that is not its own column.
 _TO_ORGANIZATION = {
@@ -53,6 +54,7 @@ _TO_ORGANIZATION = {
     "ruleset": "workflow__organization",
     "rule": "rule_set__workflow__organization",
     "policy": "workflow__organization",
+    "trigger": "version__workflow__organization",
 }
 # Routes that are regular expressions, and parts of addresses that belong to nobody.
 _SPELLED = {
@@ -130,6 +132,7 @@ def furnish(slug: str) -> tuple[Organization, dict[str, User]]:
     """
     organization, cast = factories.make_desk(slug, suffix=f"-{slug}")
     viewer = factories.make_member(organization, f"vera-{slug}", Role.VIEWER)
+    factories.make_form(organization)
     _draft_editions(organization)
     factories.make_failure(organization)
     factories.make_bulk(organization, cast.maya)

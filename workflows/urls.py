@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from workflows.views import alerts, bulks, controls, failures, quarantine, runs
+from workflows.views import alerts, bulks, controls, failures, quarantine, requests, runs, triggers
 
 app_name = "workflows"
 urlpatterns = [
@@ -24,6 +24,10 @@ urlpatterns = [
     path("runs/<int:pk>/restart/", controls.restart, name="restart"),
     path("runs/<int:pk>/cancel/", controls.cancel, name="cancel"),
     path("runs/<int:pk>/prioritize/", controls.prioritize, name="prioritize"),
+    path("triggers/", triggers.index, name="triggers"),
+    path("requests/", requests.index, name="requests"),
+    path("requests/<int:pk>/", requests.show, name="request"),
+    path("requests/<int:pk>/send/", requests.send, name="send_request"),
     path("failures/", failures.index, name="failures"),
     path("failures/quarantine/", quarantine.index, name="quarantine"),
     path("failures/<int:pk>/", failures.show, name="failure"),

@@ -30,7 +30,7 @@ urlpatterns = [
     path("stalled/", _view(_DESK), name="stalled"),
     _app("accounts", sign_in="public", sign_out="signed in"),
     _app("approvals", queue=_DESK, case=_DESK, leaving=Permission.MANAGE, escalations=Permission.MANAGE),
-    _app("workflows", alerts=_DESK, runs=_DESK, failures=Permission.REPAIR),
+    _app("workflows", alerts=_DESK, requests=Permission.ASK, runs=_DESK, triggers=_DESK, failures=Permission.REPAIR),
     _app("integrations", connections=Permission.CONNECT),
     _app("auditlog", entries=Permission.READ_AUDIT),
     path("admin/", admin.site.urls),

@@ -43,12 +43,24 @@ def labels(request: HttpRequest) -> list[str]:
 @pytest.mark.parametrize(
     ("role", "seen"),
     [
-        (Role.OPERATOR, ["Home", "Queue", "Stalled", "Alerts", "Runs"]),
+        (Role.OPERATOR, ["Home", "Queue", "Stalled", "Alerts", "Requests", "Runs", "Triggers"]),
         (
             Role.MANAGER,
-            ["Home", "Queue", "Escalations", "Leaving soon", "Stalled", "Alerts", "Runs", "Failures", "Audit"],
+            [
+                "Home",
+                "Queue",
+                "Escalations",
+                "Leaving soon",
+                "Stalled",
+                "Alerts",
+                "Requests",
+                "Runs",
+                "Triggers",
+                "Failures",
+                "Audit",
+            ],
         ),
-        (Role.AUDITOR, ["Home", "Queue", "Stalled", "Alerts", "Runs", "Audit"]),
+        (Role.AUDITOR, ["Home", "Queue", "Stalled", "Alerts", "Runs", "Triggers", "Audit"]),
     ],
 )
 def test_a_person_sees_the_entries_whose_views_they_may_open(visit, role, seen):
