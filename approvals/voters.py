@@ -9,7 +9,7 @@ from accounts.roles import GRANTS, Permission
 from approvals.errors import NotAVoter, SelfApproval, VotedBefore
 from approvals.models import Review, Stage, Vote
 from approvals.states import ReviewState
-from workflows.models import Correction
+from workflows.models import Correction, Run
 
 _DECIDING_ROLES = [role for role, granted in GRANTS.items() if Permission.DECIDE in granted]
 
@@ -38,10 +38,27 @@ def voted_in(review: Review) -> set[str]:
     return {key for vote in votes for key in (vote.person_key, person_key(vote.voter))}
 
 
+def cases_behind(run_ids: Iterable[int]) -> dict[int, set[int]]:
+    """Of runs that a step of another run began: the cases of that one, of the one that began it, and so on."""
+    found: dict[int, set[int]] = {}
+    level = {run_id: {run_id} for run_id in run_ids}  # a run on the way up → the runs that are asked about
+    while level:
+        begun = Run.objects.filter(pk__in=level, parent__isnull=False)
+        higher: dict[int, set[int]] = {}
+        for run_id, parent_id, case_id in begun.values_list("pk", "parent__pk", "parent__case_id"):
+            higher.setdefault(parent_id, set()).update(level[run_id])
+            for asked in level[run_id]:
+                found.setdefault(asked, set()).add(case_id)
+        level = higher
+    return found
+
+
 def involved_in(review: Review) -> set[str]:
-    """Keys of the people who asked for the case or changed its content."""
+    """Keys of the people who asked for the case or changed its content, or that of a case it was begun for."""
     case = review.case
-    people = {person_key(correction.user) for correction in Correction.objects.filter(case=case).select_related("user")}
+    behind = cases_behind([review.run_id]).get(review.run_id, set())
+    corrections = Correction.objects.filter(case__in=[case.pk, *behind]).select_related("user")
+    people = {person_key(correction.user) for correction in corrections}
     if case.requested_by_user is not None:
         people.add(person_key(case.requested_by_user))
     # A customer with an account of the desk is the beneficiary.

@@ -152,9 +152,14 @@ class Board:
         for review in reviews:
             if review.case.requested_by_user is not None:
                 found.setdefault(review.case_id, set()).add(voters.person_key(review.case.requested_by_user))
-        cases = [review.case_id for review in reviews]
+        cases = {review.case_id: {review.case_id} for review in reviews}
+        behind = voters.cases_behind([review.run_id for review in reviews])
+        for review in reviews:
+            for case_id in behind.get(review.run_id, ()):
+                cases.setdefault(case_id, set()).add(review.case_id)
         for correction in Correction.objects.filter(case_id__in=cases).select_related("user"):
-            found.setdefault(correction.case_id, set()).add(voters.person_key(correction.user))
+            for case_id in cases[correction.case_id]:
+                found.setdefault(case_id, set()).add(voters.person_key(correction.user))
         return found
 
     def _row(self, review: Review, barred: set[str]) -> Row:

@@ -22,7 +22,7 @@ from approvals.states import ReviewState, Verdict
 from approvals.timers import leave, settle
 from auditlog.models import Entry
 from opsdesk.lib import clock
-from tests.factories import Cast, make_case, make_desk, make_member, make_review, make_team
+from tests.factories import Cast, make_case, make_desk, make_member, make_review, make_run, make_team
 from tests.plugins.line import pass_time, vote
 from workflows.models import Authorization, Case, Correction, Run
 from workflows.states import RunState, Tier
@@ -236,6 +236,15 @@ def test_nobody_votes_on_what_they_corrected_nor_does_their_second_account(revie
 
     assert refused(review, cast.ada, SelfApproval)
     assert refused(review, second_account(cast.ada, "ada2"), SelfApproval)
+
+
+def test_nobody_votes_on_what_was_begun_for_a_case_they_corrected(review: Review, cast: Cast):
+    above = make_run(make_case(review.organization))
+    between = make_run(make_case(review.organization), parent=above)
+    Run.objects.filter(pk=review.run_id).update(parent=between)
+    Correction.objects.create(case=above.case, user=cast.ada, before={}, after={}, reason="x")
+
+    assert refused(review, cast.ada, SelfApproval)
 
 
 @pytest.mark.parametrize("party", ["ada", "ADA"])
