@@ -274,9 +274,9 @@ def make_case(
 
 
 def published_version(organization: Organization) -> WorkflowVersion:
-    """The refund version in force; made when there is none."""
-    refunds = WorkflowVersion.objects.filter(workflow__organization=organization, workflow__slug="refund")
-    found = refunds.filter(state="published").first()
+    """The refund version in force, else another one; the refund workflow is made when there is none at all."""
+    versions = WorkflowVersion.objects.filter(workflow__organization=organization, state="published")
+    found = versions.filter(workflow__slug="refund").first() or versions.first()
     if found is None:
         found = make_workflow(organization).versions.get(state="published")
     return found

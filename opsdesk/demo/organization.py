@@ -20,7 +20,7 @@ from workflows.publishing import publish_pack
 from workflows.states import VersionState
 
 REASON = "Set up the demonstration."
-PACK = Path(settings.BASE_DIR) / "workflows" / "packs" / "refund.yaml"
+PACKS = Path(settings.BASE_DIR) / "workflows" / "packs"
 
 
 @transaction.atomic
@@ -38,7 +38,7 @@ def set_up() -> Organization:
     _set_up_people(organization)
     _set_up_connections(organization)
     _set_up_consent(organization)
-    _publish_workflow(organization)
+    _publish_workflows(organization)
     return organization
 
 
@@ -142,9 +142,12 @@ def _set_up_consent(organization: Organization) -> None:
         _tell("approvals.reason_code.added", code, organization, made)
 
 
-def _publish_workflow(organization: Organization) -> None:
-    if not WorkflowVersion.objects.filter(workflow__organization=organization, state=VersionState.PUBLISHED).exists():
-        publish_pack(organization, PACK.read_text(encoding="utf-8"), by=None, reason=REASON)
+def _publish_workflows(organization: Organization) -> None:
+    for slug in ("refund", "unverified"):
+        published = WorkflowVersion.objects.filter(workflow__slug=slug, state=VersionState.PUBLISHED)
+        if not published.filter(workflow__organization=organization).exists():
+            pack = PACKS / f"{slug}.yaml"
+            publish_pack(organization, pack.read_text(encoding="utf-8"), by=None, reason=REASON)
     workflow = Workflow.objects.get(organization=organization, slug="refund")
     if not Policy.objects.filter(workflow=workflow, state=VersionState.PUBLISHED).exists():
         bands = [(str(Money(entry.above_minor, cast.CURRENCY).decimal), entry.tier) for entry in cast.TIERS]

@@ -59,9 +59,10 @@ def test_everybody_can_sign_in_and_has_a_role(client) -> None:
 def test_the_refund_workflow_and_its_thresholds_are_in_force() -> None:
     _load()
 
-    version = WorkflowVersion.objects.get(state=VersionState.PUBLISHED)
+    unverified, version = WorkflowVersion.objects.filter(state=VersionState.PUBLISHED).order_by("opened_by")
     policy = Policy.objects.get(state=VersionState.PUBLISHED)
     assert (version.workflow.slug, version.opened_by) == ("refund", "refund.requested")
+    assert (version.triggers.get().kind, unverified.triggers.get().kind) == ("form", "age")
     assert list(policy.thresholds.values_list("currency", "above_minor", "tier")) == [
         ("GBP", 0, Tier.INSTANT),
         ("GBP", 2_000, Tier.FAST_TRACK),
