@@ -25,7 +25,7 @@ class OrganizationForm(RecordedForm):
 
     class Meta:
         model = Organization
-        fields = ["name", "slug", "time_zone", "currency", "acting_enabled"]
+        fields = ["name", "slug", "time_zone", "currency", "acting_enabled", "recovery_signatures"]
 
 
 class AccountForm(UserChangeForm, RecordedForm):

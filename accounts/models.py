@@ -29,9 +29,20 @@ class Organization(models.Model):
         db_default=True,
         help_text="Rules are put in force by another person than the one who changed them last.",
     )
+    recovery_signatures = models.PositiveSmallIntegerField(
+        default=1,
+        db_default=1,
+        choices=[(1, "One person signs"), (2, "Two people sign")],
+        help_text="How many people read the reconciliation and sign before anything is sent again after a restore.",
+    )
 
     class Meta:
         ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                name="accounts_organization_one_or_two_sign", condition=Q(recovery_signatures__in=[1, 2])
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -20,6 +20,7 @@ class Permission(models.TextChoices):
     REPAIR = "repair", "work on failures and runs"
     CONNECT = "connect", "see and pause connections"
     CONFIGURE = "configure", "change thresholds, rules and people in the admin"
+    RECOVER = "recover", "declare a recovery, and sign its end"
     READ_AUDIT = "read_audit", "read the audit log"
 
 
@@ -36,6 +37,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
             Permission.REPAIR,
             Permission.CONNECT,
             Permission.CONFIGURE,
+            Permission.RECOVER,
             Permission.READ_AUDIT,
         }
     ),

@@ -23,6 +23,7 @@ from opsdesk.lib.database import is_lost
 from opsdesk.lib.states import Overtaken
 from workflows.engine import repairing
 from workflows.models import Case
+from workflows.recovery import mode
 from workflows.states import Tier
 
 log = structlog.get_logger(__name__)
@@ -33,11 +34,13 @@ _LONGEST_DELIVERY = timedelta(minutes=30)
 
 def settle_due(limit: int = 50) -> int:
     """Carry out everything that is due; returns how many reviews were moved."""
-    decided = Review.objects.filter(
-        state__in=[ReviewState.APPROVING, ReviewState.REJECTING], settles_at__lte=Now()
-    ).order_by("settles_at")
-    ended = Review.objects.filter(state=ReviewState.OPEN, objection_ends_at__lte=Now()).order_by("objection_ends_at")
-    arrived, lost = _windows()
+    # Nothing is authorized while it is not known what went out already.
+    acting = Review.objects.exclude(organization_id__in=mode.held())
+    decided = acting.filter(state__in=[ReviewState.APPROVING, ReviewState.REJECTING], settles_at__lte=Now()).order_by(
+        "settles_at"
+    )
+    ended = acting.filter(state=ReviewState.OPEN, objection_ends_at__lte=Now()).order_by("objection_ends_at")
+    arrived, lost = _windows(acting)
     return (
         _move_each(decided[:limit], settle, "settle.after_commit")
         + _move_each(ended[:limit], leave, "leave.after_commit")
@@ -152,11 +155,11 @@ def _tell(review: Review, case: Case, verb: str, reason: str) -> None:
     )
 
 
-def _windows() -> tuple[QuerySet[Review], QuerySet[Review]]:
+def _windows(acting: QuerySet[Review]) -> tuple[QuerySet[Review], QuerySet[Review]]:
     """Reviews whose objection clock can start because a notice arrived, and those whose notices reached nobody."""
     topic = Concat(Value("leaving:"), Cast(OuterRef("pk"), TextField()))
     mails = Notice.objects.filter(topic=topic, channel="mail")
-    waiting = Review.objects.filter(state=ReviewState.OPEN, tier=Tier.FAST_TRACK, objection_ends_at=None).order_by("pk")
+    waiting = acting.filter(state=ReviewState.OPEN, tier=Tier.FAST_TRACK, objection_ends_at=None).order_by("pk")
     arrived = waiting.filter(Exists(mails.filter(state=NoticeState.DELIVERED)))
     lost = waiting.filter(~Exists(mails.exclude(state=NoticeState.FAILED)) | Q(opened_at__lt=Now() - _LONGEST_DELIVERY))
     return arrived, lost

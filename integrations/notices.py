@@ -17,6 +17,7 @@ from opsdesk.lib import clock, queue
 from opsdesk.lib.crashing import crashpoint
 from workflows.engine.failing import pause_before
 from workflows.models import Case
+from workflows.recovery import mode
 
 log = structlog.get_logger(__name__)
 MOST_ATTEMPTS = 5
@@ -58,6 +59,7 @@ def deliver_due(limit: int = _AT_ONCE) -> int:
     with transaction.atomic():
         due = list(
             Notice.objects.filter(state=NoticeState.DUE, due_at__lte=Now())
+            .exclude(organization_id__in=mode.held())
             .order_by("due_at")
             .select_for_update(skip_locked=True, of=("self",))
             .select_related("recipient")[:limit]

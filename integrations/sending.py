@@ -21,6 +21,7 @@ from opsdesk.lib.crashing import crashpoint
 from opsdesk.lib.database import is_lost, patiently
 from opsdesk.lib.rows import write_changes
 from workflows.engine.failing import MOST_COUNTED
+from workflows.recovery import mode
 from workflows.states import FailureKind
 
 log = structlog.get_logger(__name__)
@@ -101,7 +102,7 @@ def _record(action: Action, answer: Answer) -> None:
 
 def claimable() -> QuerySet[Action]:
     """Actions a worker may take now, the longest due first: due, and held back by no switch."""
-    may_send = Q(
+    may_send = ~Q(organization_id__in=mode.held()) & Q(
         state__in=[ActionState.RESERVED, ActionState.SENDING, ActionState.UNKNOWN],
         connection__acting_enabled=True,
         organization__acting_enabled=True,

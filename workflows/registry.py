@@ -12,7 +12,7 @@ from workflows.states import Tier
 if TYPE_CHECKING:
     from workflows.engine.context import RunContext
     from workflows.engine.outcomes import Outcome
-    from workflows.models import Authorization, Case, Event, WorkflowVersion
+    from workflows.models import Authorization, Case, Event, Recovery, WorkflowVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +124,7 @@ grant_checks: list[Callable[["Authorization"], str]] = []
 definition_checks: list[Callable[["WorkflowVersion"], list[str]]] = []
 withdrawals: list[Callable[["Case", str], None]] = []
 standing_effects: list[Callable[[int], bool]] = []
+recovery_endings: list[Callable[["Recovery"], None]] = []
 
 
 def _once(register: dict[str, Any], name: str, entry: Any) -> None:
@@ -185,3 +186,9 @@ def add_definition_check(check: Callable[["WorkflowVersion"], list[str]]) -> Non
     """Have `check` asked, before a version is published, what keeps it from running; in sentences."""
     if check not in definition_checks:
         definition_checks.append(check)
+
+
+def add_recovery_ending(listener: Callable[["Recovery"], None]) -> None:
+    """Have `listener` called in the transaction that ends a recovery, before anything acts again."""
+    if listener not in recovery_endings:
+        recovery_endings.append(listener)

@@ -136,6 +136,25 @@ class Match(models.TextChoices):
     ANY = "any", "any condition holds"
 
 
+class RecoveryState(models.TextChoices):
+    RECOVERING = "recovering", "Recovering: nothing is sent"
+    ENDED = "ended", "Ended"
+
+
+# No recovery under way is the normal mode; each one is a row of its own and never comes back.
+RECOVERY_MOVES: Mapping[str, frozenset[str]] = {
+    RecoveryState.RECOVERING: frozenset({RecoveryState.ENDED}),
+    RecoveryState.ENDED: frozenset(),
+}
+
+
+class RecoveryCause(models.TextChoices):
+    DECLARED = "declared", "declared by a person"
+    TIDE = "tide", "the database is older than its mark outside"
+    CLUSTER = "cluster", "the database runs on another timeline or server"
+    UNMARKED = "unmarked", "nothing outside the database knows its mark"
+
+
 class Tier(models.TextChoices):
     """How much consent is needed, from least to most."""
 

@@ -37,6 +37,9 @@ register(
     workflows__alert__raised="raised the alert",
     workflows__alert__acknowledged="looks after the alert",
     workflows__alert__cleared="cleared the alert",
+    workflows__recovery__begun="began the recovery",
+    workflows__recovery__signed="signed the recovery",
+    workflows__recovery__ended="ended the recovery",
 )
 register(
     workflows__workflow__added="added the workflow",

@@ -48,6 +48,14 @@ class OrganizationAdmin(RecordedAdmin):
                 "description": "Two accounts of one human being are one person.",
             },
         ),
+        (
+            "After a restore",
+            {
+                "fields": ["recovery_signatures"],
+                "description": "When the database was put back, nothing is sent until it has been compared with the "
+                "gateways and so many admins have read and signed the result.",
+            },
+        ),
     ]
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -15,6 +15,7 @@ from integrations.models import Notice, Payment
 from integrations.states import NoticeState
 from workflows.engine import running
 from workflows.models import Event
+from workflows.recovery import mode
 from workflows.states import EventState
 
 # Deeper than this nobody counts: a deep queue costs no more to look at than a shallow one.
@@ -56,15 +57,18 @@ def _events() -> QuerySet[Any]:
 
 def _settling() -> QuerySet[Any]:
     deciding = [ReviewState.APPROVING, ReviewState.REJECTING]
-    return Review.objects.filter(state__in=deciding, settles_at__lte=Now()).order_by("settles_at")
+    rows = Review.objects.filter(state__in=deciding, settles_at__lte=Now()).order_by("settles_at")
+    return rows.exclude(organization_id__in=mode.held())
 
 
 def _leaving() -> QuerySet[Any]:
-    return Review.objects.filter(state=ReviewState.OPEN, objection_ends_at__lte=Now()).order_by("objection_ends_at")
+    rows = Review.objects.filter(state=ReviewState.OPEN, objection_ends_at__lte=Now()).order_by("objection_ends_at")
+    return rows.exclude(organization_id__in=mode.held())
 
 
 def _notices() -> QuerySet[Any]:
-    return Notice.objects.filter(state=NoticeState.DUE, due_at__lte=Now()).order_by("due_at")
+    rows = Notice.objects.filter(state=NoticeState.DUE, due_at__lte=Now()).order_by("due_at")
+    return rows.exclude(organization_id__in=mode.held())
 
 
 def _payments() -> QuerySet[Any]:

@@ -28,8 +28,8 @@ from tests.factories import (
     make_review,
     make_run,
 )
-from workflows.models import RuleSet, Workflow, WorkflowVersion
-from workflows.states import BulkState, CaseState, EventState, FailureState, RunState, VersionState
+from workflows.models import Recovery, RuleSet, Workflow, WorkflowVersion
+from workflows.states import BulkState, CaseState, EventState, FailureState, RecoveryState, RunState, VersionState
 
 pytestmark = pytest.mark.django_db
 
@@ -71,6 +71,7 @@ PICTURES = {
         "failed": "",
     },
     "Notice": {"due": "delivered failed", "delivered": "", "failed": ""},
+    "Recovery": {"recovering": "ended", "ended": ""},
     "Review": {
         "open": "approving rejecting approved void",
         "approving": "approved open void",
@@ -91,6 +92,7 @@ STATES = {
     "Failure": FailureState,
     "Action": ActionState,
     "Notice": NoticeState,
+    "Recovery": RecoveryState,
     "Review": ReviewState,
 }
 
@@ -124,6 +126,8 @@ def beside(machine: str, state: str) -> dict[str, Any]:
             return {"ended_at": now if state in {"done", "canceled"} else None, "started_at": now, "reason": "Because."}
         case "Notice", _:
             return {"delivered_at": now if state == "delivered" else None}
+        case "Recovery", _:
+            return {"ended_at": now if state == "ended" else None}
         case "Review", _:
             return {"closed_at": now if state in {"approved", "rejected", "void"} else None, "settles_at": now}
     return {}
@@ -139,6 +143,8 @@ def make_row(machine: str) -> Movable:
             return make_bulk(organization, cast.maya)
         case "Failure":
             return make_failure(organization, items=0)
+        case "Recovery":
+            return Recovery.objects.create(organization=organization, cause="declared", reason="x", since=clock.now())
         case "WorkflowVersion" | "RuleSet" | "Policy":
             workflow = Workflow.objects.get()
             if machine == "Policy":

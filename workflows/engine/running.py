@@ -19,7 +19,7 @@ from workflows.engine.context import Batch, RunContext
 from workflows.engine.definitions import definition_of
 from workflows.engine.outcomes import Done, Finish, LeftOut, Outcome, Wait
 from workflows.errors import StepFailed
-from workflows.models import Case, Run, StepRun, Workflow
+from workflows.models import Case, Recovery, Run, StepRun, Workflow
 from workflows.registry import step_kinds
 from workflows.states import CaseState, FailureKind, RunState, WaitsFor
 
@@ -38,11 +38,14 @@ _CASE_FIELDS = ("state", "standing", "party_name", "closed_at")
 
 
 def claimable() -> QuerySet[Run]:
-    """Runs a worker may take now: due, and held back by no switch; most urgent first.
+    """Runs a worker may take now: due, and held back by no switch and no recovery; most urgent first.
 
-    Switches are few: asking them first, instead of joining them, keeps a long line on its index.
+    Those are few: asking for them first, instead of joining them, keeps a long line on its index.
     """
-    off = Workflow.objects.filter(Q(enabled=False) | Q(organization__acting_enabled=False))
+    recovering = Recovery.objects.open().values("organization")
+    off = Workflow.objects.filter(
+        Q(enabled=False) | Q(organization__acting_enabled=False) | Q(organization__in=recovering)
+    )
     held = list(off.order_by().values_list("pk", flat=True))
     return Run.objects.due().exclude(workflow__in=held) if held else Run.objects.due()
 

@@ -6,6 +6,7 @@ from workflows.models.cases import Case, Correction, Event
 from workflows.models.decisions import Authorization, Decision, Rule, RuleSet
 from workflows.models.definitions import Step, Workflow, WorkflowVersion
 from workflows.models.failures import Failure, FailureItem
+from workflows.models.recovery import Recovery, RecoverySignature, Tide
 from workflows.models.runs import Run, StepRun
 from workflows.models.triggers import Pulse, Sighting, Trigger
 
@@ -21,12 +22,15 @@ __all__ = [
     "Failure",
     "FailureItem",
     "Pulse",
+    "Recovery",
+    "RecoverySignature",
     "Rule",
     "RuleSet",
     "Run",
     "Sighting",
     "Step",
     "StepRun",
+    "Tide",
     "Trigger",
     "Workflow",
     "WorkflowVersion",
