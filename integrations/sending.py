@@ -21,7 +21,7 @@ from opsdesk.lib.crashing import crashpoint
 from opsdesk.lib.database import is_lost, patiently
 from opsdesk.lib.rows import write_changes
 from workflows.engine.failing import MOST_COUNTED
-from workflows.recovery import mode
+from workflows.recovery import mode, tide
 from workflows.states import FailureKind
 
 log = structlog.get_logger(__name__)
@@ -118,6 +118,7 @@ def claimable() -> QuerySet[Action]:
 
 def claim(limit: int) -> list[Action]:
     """Take due actions for this worker. An expired lease means the answer was lost: unknown, never failed."""
+    tide.look_when_connected_anew()
     with transaction.atomic():
         due = claimable().select_related("connection", "payment").select_for_update(skip_locked=True, of=("self",))
         actions = list(due[:limit])

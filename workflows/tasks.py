@@ -7,6 +7,7 @@ from celery import shared_task
 from opsdesk.lib import queue
 from workflows.bulk import jobs, services
 from workflows.engine import intake, repairing, running, turns
+from workflows.recovery import tide
 from workflows.triggers import firing
 
 # A look ends after this long, so that other kinds of work get their turn.
@@ -33,6 +34,12 @@ def tick() -> int:
 def fire_triggers() -> int:
     """Look at schedules, crossings and ages; what fires rings for itself."""
     return firing.look()
+
+
+@shared_task(name="workflows.tide")
+def raise_tide() -> bool:
+    """Raise the mark by which a restored database is noticed; says whether it is one."""
+    return tide.look()
 
 
 @shared_task(name="workflows.sweep")

@@ -20,6 +20,7 @@ from workflows.engine.definitions import definition_of
 from workflows.engine.outcomes import Done, Finish, LeftOut, Outcome, Wait
 from workflows.errors import StepFailed
 from workflows.models import Case, Recovery, Run, StepRun, Workflow
+from workflows.recovery import tide
 from workflows.registry import step_kinds
 from workflows.states import CaseState, FailureKind, RunState, WaitsFor
 
@@ -57,6 +58,7 @@ def claim(limit: int = 20) -> list[Run]:
     their priority. So bulk work never holds up what is urgent, and what is urgent never starves the rest for ever.
     """
     owner = f"{socket.gethostname()}:{os.getpid()}"[:60]
+    tide.look_when_connected_anew()
     with transaction.atomic():
         runs = _unsuspected(_due(limit))
         if runs:

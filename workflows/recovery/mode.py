@@ -1,7 +1,7 @@
 """Beginning and ending a recovery. Everything that acts asks `held` in the transaction in which it takes its work."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from django.db import transaction
@@ -17,6 +17,8 @@ from workflows.states import RecoveryCause, RecoveryState
 
 log = structlog.get_logger(__name__)
 LONGEST_REASON = 300
+# How far back it is looked where nobody says from when the restored state is.
+FAR_BACK = timedelta(days=7)
 
 
 class AlreadyRecovering(DomainError):
@@ -54,10 +56,10 @@ def current(organization_id: int) -> Recovery | None:
 
 
 @transaction.atomic
-def declare(organization_id: int, *, by: User | None, reason: str, since: datetime) -> Recovery:
+def declare(organization_id: int, *, by: User | None, reason: str, since: datetime | None = None) -> Recovery:
     """Stop acting because a person says that the database was put back. Raises AlreadyRecovering, ReasonMissing.
 
-    `since`: the moment the restored state is from. `by` is None for whoever sits at the server.
+    `since`: the moment the restored state is from, where it is known. `by` is None for whoever sits at the server.
     """
     if not reason.strip():
         raise ReasonMissing
@@ -65,7 +67,9 @@ def declare(organization_id: int, *, by: User | None, reason: str, since: dateti
     if current(organization_id) is not None:
         raise AlreadyRecovering
     actor = Actor.person(by) if by is not None else Actor.desk("manage.py")
-    return _begin(organization, RecoveryCause.DECLARED, reason.strip(), since, actor=actor, by=by)
+    return _begin(
+        organization, RecoveryCause.DECLARED, reason.strip(), since or clock.now() - FAR_BACK, actor=actor, by=by
+    )
 
 
 @transaction.atomic

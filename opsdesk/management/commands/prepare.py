@@ -11,10 +11,11 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
 from opsdesk.grants import grant_to
+from workflows.recovery import tide
 
 
 class Command(BaseCommand):
-    """Migrate, load the demonstration organization once, collect the static files when they changed."""
+    """Migrate, load the demonstration organization once, notice a restore, collect the static files."""
 
     help = "Migrate the database, load the demonstration desk once, collect static files when they changed."
 
@@ -31,6 +32,8 @@ class Command(BaseCommand):
             self.stdout.write(f"{options['grant_to']} may work with {grant_to(options['grant_to'])} tables.")
         if not options["without_demo"] and not settings.PRODUCTION:  # its passwords are known to everybody
             call_command("load_demo", if_empty=True)
+        if tide.look():
+            self.stdout.write("The database was put back: nothing is sent until the recovery is signed.")
         self._collect_static_files()
 
     def _collect_static_files(self) -> None:
