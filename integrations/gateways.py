@@ -1,9 +1,9 @@
 """What the desk needs of a payment gateway. Connectors implement it; nothing above knows which one answers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 from uuid import UUID
 
 from integrations.models import Call, Connection
@@ -25,7 +25,10 @@ class PaymentSeen:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A refund as the gateway has it now; `key` is ours when the refund is ours. Status: pending, succeeded, failed."""
+    """A refund as the gateway has it now. Status: pending, succeeded, failed.
+
+    `key` is ours when the refund is ours, and `case` what we called its case when it was made.
+    """
 
     reference: str
     payment: str
@@ -33,6 +36,7 @@ class Receipt:
     status: str
     created_at: datetime
     key: UUID | None = None
+    case: str = ""
 
 
 class RefundGateway(Protocol):
@@ -51,6 +55,16 @@ class RefundGateway(Protocol):
     def refunds_of(self, payment: str) -> Sequence[Receipt]: ...
 
 
+@runtime_checkable
+class RefundLister(Protocol):
+    """Tells everything that went back in a stretch of time, so that it can be reconciled. Raises CallFailed."""
+
+    calls: list[Call]
+
+    def refunds_since(self, moment: datetime) -> Iterator[Receipt]: ...
+    def refund_as_it_is(self, reference: str) -> Receipt | None: ...
+
+
 _connectors: dict[str, Callable[[Connection], RefundGateway]] = {}
 
 
@@ -67,3 +81,11 @@ def gateway_of(connection: Connection) -> RefundGateway:
 def connector_names() -> list[str]:
     """Names of all registered protocols."""
     return sorted(_connectors)
+
+
+def lister_of(connection: Connection) -> RefundLister | None:
+    """The connector of a connection that can be reconciled, fresh; None where there is nothing to compare."""
+    if connection.connector not in connector_names():
+        return None
+    gateway = gateway_of(connection)
+    return gateway if isinstance(gateway, RefundLister) else None

@@ -135,7 +135,7 @@ def test_a_refund_is_sent_with_its_key_and_its_case(server: ScriptedServer, gate
 
     receipt = refund(gateway)
 
-    assert receipt == Receipt("re_1", "pi_1", Money(2_500, "GBP"), "succeeded", AT, KEY)
+    assert receipt == Receipt("re_1", "pi_1", Money(2_500, "GBP"), "succeeded", AT, KEY, "CASE-7")
     head, _, body = server.requests[0].decode().partition("\r\n\r\n")
     assert f"Idempotency-Key: {KEY}\r\n" in head
     sent = f"payment_intent=pi_1&amount=2500&metadata%5Bopsdesk_key%5D={KEY}&metadata%5Bcase%5D=CASE-7"

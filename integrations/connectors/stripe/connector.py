@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import ClassVar, TypeVar
 from uuid import UUID
@@ -19,6 +19,8 @@ from workflows.states import FailureKind
 
 PAGE = 100
 MOST_PAGES = 20
+# Of a whole account, in the time that a reconciliation looks back.
+MOST_PAGES_OF_ALL = 1_000
 Seen = TypeVar("Seen")
 
 
@@ -95,10 +97,27 @@ class StripeGateway:
             for answer, item in self._list_refunds(payment, "list refunds")
         ]
 
+    def refunds_since(self, moment: datetime) -> Iterator[Receipt]:
+        """Every refund of the account made at or after a moment, newest first, whosoever payment it is of."""
+        query = [("created[gte]", str(int(moment.timestamp()))), ("limit", str(PAGE))]
+        for answer, item in self._list(query, "list all refunds", MOST_PAGES_OF_ALL):
+            yield self._read(answer, documents.receipt, item)
+
+    def refund_as_it_is(self, reference: str) -> Receipt | None:
+        """One refund as it is now; None when the gateway says that there is none."""
+        self._check(REFUND, reference, "refund")
+        answer = self._get(f"/v1/refunds/{reference}", "read refund")
+        return None if answer.status == 404 else self._read(answer, documents.receipt)
+
     def _list_refunds(self, payment: str, operation: str) -> Iterator[tuple[Answer, Document]]:
         query = [(self._field_of(payment), payment), ("limit", str(PAGE))]
+        return self._list(query, operation, MOST_PAGES)
+
+    def _list(
+        self, query: Sequence[tuple[str, str]], operation: str, most_pages: int
+    ) -> Iterator[tuple[Answer, Document]]:
         after: list[tuple[str, str]] = []
-        for _ in range(MOST_PAGES):
+        for _ in range(most_pages):
             answer = self._get("/v1/refunds", operation, [*query, *after])
             items, more = self._read(answer, documents.page)
             for item in items:
@@ -109,7 +128,8 @@ class StripeGateway:
             if not last or after == [("starting_after", last)]:
                 raise answer.odd(f"{self._name} promises more refunds but does not say which come next.")
             after = [("starting_after", last)]
-        raise answer.odd(f"{self._name} lists more than {PAGE * MOST_PAGES} refunds of one payment.")
+        what = "of one payment" if most_pages == MOST_PAGES else "in that time"
+        raise answer.odd(f"{self._name} lists more than {PAGE * most_pages} refunds {what}.")
 
     def _get(self, path: str, operation: str, query: Sequence[tuple[str, str]] = ()) -> Answer:
         return self._door.send("GET", path, operation=operation, query=query)

@@ -66,6 +66,7 @@ def receipt(document: Document, *, payment: str = "") -> Receipt:
         status=_STATUS[status],
         created_at=moment(document.get("created")),
         key=key_of(document),
+        case=_label(document, "case"),
     )
 
 
