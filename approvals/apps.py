@@ -9,6 +9,7 @@ class ApprovalsConfig(AppConfig):
     def ready(self) -> None:
         from approvals import (
             grants,
+            recovering,
             services,
             thresholds,
             verbs,  # noqa: F401 - registers the audit verbs
@@ -22,3 +23,4 @@ class ApprovalsConfig(AppConfig):
         registry.add_grant_check(grants.why_void)
         registry.add_withdrawal(services.void_open)
         watching.register()
+        registry.add_recovery_ending(recovering.begin_windows_anew)

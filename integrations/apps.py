@@ -15,6 +15,7 @@ class IntegrationsConfig(AppConfig):
         )
         from integrations.connectors import stripe
         from integrations.definitions import connections_exist
+        from integrations.reconciliation import effects
         from integrations.steps.act import Act, stands
         from integrations.steps.gather import Gather
         from integrations.steps.notify import Notify, teams_exist
@@ -24,6 +25,8 @@ class IntegrationsConfig(AppConfig):
         registry.add_step_kind(Act())
         registry.add_step_kind(Notify())
         registry.add_standing_effect(stands)
+        registry.add_standing_effect(effects.stands)
+        registry.add_recovery_ending(effects.end_recovery)
         registry.add_definition_check(connections_exist)
         registry.add_definition_check(teams_exist)
         watching.register()

@@ -47,3 +47,57 @@ NOTICE_MOVES: Mapping[str, frozenset[str]] = {
     NoticeState.DELIVERED: frozenset(),
     NoticeState.FAILED: frozenset(),
 }
+
+
+class ReconciliationState(models.TextChoices):
+    DUE = "due", "Due"
+    RUNNING = "running", "Being compared"
+    DONE = "done", "Done"
+    FAILED = "failed", "Could not be read"
+
+
+# A connection has at most one under way; one whose worker died, or whose gateway was away, is due again.
+RECONCILIATION_MOVES: Mapping[str, frozenset[str]] = {
+    ReconciliationState.DUE: frozenset({ReconciliationState.RUNNING}),
+    ReconciliationState.RUNNING: frozenset(
+        {ReconciliationState.DUE, ReconciliationState.DONE, ReconciliationState.FAILED}
+    ),
+    ReconciliationState.DONE: frozenset(),
+    ReconciliationState.FAILED: frozenset(),
+}
+
+
+class BreakState(models.TextChoices):
+    OPEN = "open", "Open"
+    SETTLED = "settled", "Settled by a person"
+    GONE = "gone", "No longer differs"
+    RECORDED = "recorded", "Recorded as it is"
+
+
+BREAK_MOVES: Mapping[str, frozenset[str]] = {
+    BreakState.OPEN: frozenset({BreakState.SETTLED, BreakState.GONE}),
+    BreakState.SETTLED: frozenset(),
+    BreakState.GONE: frozenset(),
+    # Written once, when an effect of ours was found that the database did not know to be done.
+    BreakState.RECORDED: frozenset(),
+}
+
+
+class BreakKind(models.TextChoices):
+    """In what the gateway and the desk differ about a refund."""
+
+    MISSING_HERE = "missing_here", "The desk does not know it"
+    MISSING_THERE = "missing_there", "The gateway does not know it"
+    AMOUNT = "amount", "Another amount"
+    CURRENCY = "currency", "Another currency"
+    STATUS = "status", "Another outcome"
+    LOST_INTENT = "lost_intent", "Made under a key of the desk that it does not count"
+    NOT_DONE_HERE = "not_done_here", "Done at the gateway, not yet done for the desk"
+
+
+class Remedy(models.TextChoices):
+    """What a person does about a break."""
+
+    TAKE_OVER = "take_over", "Take over what the gateway shows"
+    IT_WAS = "it_was", "It was for this case: let the case go on after it"
+    LEAVE = "leave", "Leave it as it is: it is settled elsewhere"

@@ -5,6 +5,7 @@ import time
 from celery import shared_task
 
 from integrations import mirroring, notices, sending
+from integrations.reconciliation import asking, running
 from opsdesk.lib import queue
 
 _LOOK_SECONDS = 2.0
@@ -34,3 +35,11 @@ def deliver_notices() -> int:
             queue.ring("integrations.deliver_notices")
             break
     return tried
+
+
+# Longer than other tasks may take, shorter than the broker waits before it gives the message to another worker.
+@shared_task(name=asking.TASK, soft_time_limit=270, time_limit=285)
+def reconcile() -> int:
+    """Ask for the reconciliations whose day has come, and carry out what is due."""
+    asking.ask_what_is_due()
+    return running.run_due()

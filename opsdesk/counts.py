@@ -15,8 +15,8 @@ from django.db.models.functions import Now
 from accounts.models import Membership
 from approvals.models import Review
 from integrations.health import ANSWERED
-from integrations.models import Action, Call, Connection
-from workflows.models import Alert, Failure
+from integrations.models import Action, Break, Call, Connection
+from workflows.models import Alert, Failure, Recovery
 from workflows.states import Tier
 
 Rows = Callable[[Membership], QuerySet[Any]]
@@ -64,6 +64,14 @@ def _connections(member: Membership) -> QuerySet[Any]:
     )
 
 
+def _differences(member: Membership) -> QuerySet[Any]:
+    return Break.objects.visible_to(member).open()
+
+
+def _recovery(member: Membership) -> QuerySet[Any]:
+    return Recovery.objects.visible_to(member).open()
+
+
 COUNTERS: dict[str, Rows] = {
     "queue": _queue,
     "escalations": _escalations,
@@ -72,4 +80,6 @@ COUNTERS: dict[str, Rows] = {
     "alerts": _alerts,
     "failures": _failures,
     "connections": _connections,
+    "differences": _differences,
+    "recovery": _recovery,
 }

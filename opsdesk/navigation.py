@@ -11,6 +11,8 @@ from accounts.models import Membership
 from accounts.roles import Permission
 from opsdesk.counts import COUNTERS
 from opsdesk.lib.counting import counts_of, in_words
+from workflows.models import Recovery
+from workflows.recovery import mode
 
 CAP = 99  # larger numbers are shown as “99+” and not counted further
 
@@ -76,6 +78,14 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
             covers=("workflows:failure", "workflows:quarantine"),
         ),
         Entry("integrations:connections", "plug", "Connections", "connections", True),
+        Entry(
+            "integrations:reconciliations",
+            "scale",
+            "Reconciliation",
+            "differences",
+            True,
+            covers=("integrations:reconciliation", "integrations:difference", "integrations:recovery"),
+        ),
     ),
     "Control": (
         Entry("auditlog:entries", "history", "Audit", covers=("auditlog:entry",)),
@@ -90,6 +100,14 @@ class Navigation:
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
         self._membership: Membership | None = getattr(request, "membership", None)
+        self.recovering = False
+
+    @cached_property
+    def recovery(self) -> Recovery | None:
+        """Why nothing is sent now, for the line above every page."""
+        if self._membership is None or not (self.groups and self.recovering):
+            return None
+        return mode.current(self._membership.organization_id)
 
     @cached_property
     def groups(self) -> list[Group]:
@@ -99,12 +117,14 @@ class Navigation:
             for label, group in GROUPS.items()
         }
         counts = self._counts([entry.counter for group in listed.values() for entry in group])
+        self.recovering = bool(counts.get("recovery"))
         here = self._request.resolver_match.view_name if self._request.resolver_match else ""
         return [Group(label, list(_items(group, counts, here))) for label, group in listed.items() if group]
 
     def _counts(self, keys: list[str]) -> dict[str, int]:
-        wanted = [key for key in keys if key in COUNTERS]
-        if self._membership is None or not wanted:
+        # What every page says above everything else is asked in the same statement.
+        wanted = [key for key in [*keys, "recovery"] if key in COUNTERS]
+        if self._membership is None:
             return {}
         return counts_of(self._membership, CAP, {key: COUNTERS[key](self._membership) for key in wanted})
 

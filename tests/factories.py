@@ -15,9 +15,9 @@ from approvals.models import ReasonCode, Review, Stage, TierSettings, Vote
 from approvals.policies import publish_bands
 from approvals.states import ReviewState, Verdict
 from approvals.voters import person_key
-from integrations.models import Action, Call, Connection, Endpoint, Payment
+from integrations.models import Action, Break, Call, Connection, Endpoint, Payment, Reconciliation
 from integrations.secrets import encrypt
-from integrations.states import ActionState
+from integrations.states import ActionState, BreakKind, ReconciliationState
 from opsdesk.lib import clock
 from opsdesk.settings import BASE_DIR
 from workflows.models import (
@@ -30,6 +30,7 @@ from workflows.models import (
     Event,
     Failure,
     FailureItem,
+    Recovery,
     Run,
     StepRun,
     Trigger,
@@ -45,6 +46,8 @@ from workflows.states import (
     CaseState,
     EventState,
     FailureKind,
+    RecoveryCause,
+    RecoveryState,
     RunState,
     Tier,
     WaitsFor,
@@ -467,6 +470,52 @@ def make_alert(organization: Organization | None, **fields: Any) -> Alert:
         **fields,
     }
     return Alert.objects.create(organization=organization, **fields)
+
+
+def make_reconciliation(organization: Organization, **fields: Any) -> Reconciliation:
+    """A comparison with the gateway that is done, and found everything as it should be."""
+    connection = Connection.objects.filter(organization=organization, slug="gateway").first()
+    defaults = {"state": ReconciliationState.DONE, "ended_at": clock.now(), "due_at": None}
+    return Reconciliation.objects.create(
+        organization=organization,
+        connection=connection or make_connection(organization),
+        **{"since": clock.now() - timedelta(days=7), **defaults, **fields},
+    )
+
+
+def make_break(organization: Organization, *, kind: BreakKind = BreakKind.MISSING_HERE, **fields: Any) -> Break:
+    """A refund of £3.00 that the gateway has and the desk does not."""
+    found_in = fields.pop("found_in", None) or make_reconciliation(organization, found=1)
+    number = next(_numbers)
+    fields = {
+        "reference": f"re_{number}",
+        "payment_reference": f"pi_{number}",
+        "theirs_minor": 300,
+        "theirs_currency": "GBP",
+        "words": "The gateway refunded £3.00; the desk has not heard of it.",
+        **fields,
+    }
+    return Break.objects.create(
+        organization=organization,
+        connection=found_in.connection,
+        kind=kind,
+        found_in=found_in,
+        seen_in=found_in,
+        **fields,
+    )
+
+
+def make_recovery(organization: Organization, *, ended: bool = False, **fields: Any) -> Recovery:
+    """The database of the organization was put back."""
+    fields = {
+        "cause": RecoveryCause.TIDE,
+        "reason": "The database is from noon: its mark is 2, and 5 was seen outside before.",
+        "since": clock.now() - timedelta(hours=2),
+        **fields,
+    }
+    if ended:
+        fields |= {"state": RecoveryState.ENDED, "ended_at": clock.now()}
+    return Recovery.objects.create(organization=organization, **fields)
 
 
 def make_event(

@@ -20,12 +20,12 @@ from approvals.models import Policy
 from approvals.policies import new_draft_policy
 from auditlog.models import Entry
 from auditlog.services import Actor, record
-from integrations.models import Connection
+from integrations.models import Break, Connection, Reconciliation
 from opsdesk.lib import clock
 from opsdesk.models import HeartbeatKind
 from opsdesk.watch.heartbeats import note
 from tests import factories
-from workflows.models import Alert, Bulk, Case, Failure, Run, Trigger
+from workflows.models import Alert, Bulk, Case, Failure, Recovery, Run, Trigger
 from workflows.publishing import new_draft, new_draft_rules
 from workflows.states import EventState, Tier
 
@@ -42,6 +42,9 @@ _OWNERS: dict[str, type[Model]] = {
     "alerts": Alert,
     "bulk": Bulk,
     "connections": Connection,
+    "reconciliation": Reconciliation,
+    "differences": Break,
+    "recovery": Recovery,
     "audit": Entry,
     "requests": Trigger,
 }
@@ -140,6 +143,8 @@ def furnish(slug: str) -> tuple[Organization, dict[str, User]]:
     note(HeartbeatKind.BEAT, "work-1:1")
     factories.make_event(organization, state=EventState.QUARANTINED)
     factories.make_call(Connection.objects.get(organization=organization))
+    factories.make_break(organization)
+    factories.make_recovery(organization, ended=True)
     leaving = factories.make_case(organization, amount="80.00")
     factories.make_review(leaving, tier=Tier.FAST_TRACK, objection_ends_at=clock.now() + timedelta(minutes=20))
     case = factories.make_case(organization, party_name=f"Customer of {slug}")

@@ -4,9 +4,11 @@ from integrations.models.actions import Action
 from integrations.models.connections import Call, Connection, Endpoint
 from integrations.models.mirrors import Customer, Order, OrderLine, Payment, Refund
 from integrations.models.notices import Notice
+from integrations.models.reconciliation import Break, Reconciliation
 
 __all__ = [
     "Action",
+    "Break",
     "Call",
     "Connection",
     "Customer",
@@ -15,5 +17,6 @@ __all__ = [
     "Order",
     "OrderLine",
     "Payment",
+    "Reconciliation",
     "Refund",
 ]

@@ -7,6 +7,7 @@ from django.db.models import Exists, OuterRef
 
 from integrations import mirroring
 from integrations.models import Action, Connection, Payment, Refund
+from integrations.reconciliation import effects
 from integrations.states import ActionState
 from opsdesk.lib import queue
 from opsdesk.lib.crashing import crashpoint
@@ -50,6 +51,12 @@ class Act:
         action = action or _standing_action(context.case.pk)
         if action is not None:
             return _by_state(context.case, action)
+        some = context.batch.remember(
+            ("lost effects", context.run.organization_id), lambda: effects.exist(context.run.organization_id)
+        )
+        lost = effects.of_case(context.case) if some else None
+        if lost is not None:
+            return effects.outcome_of(lost, context.case)
         return self._plan(context, grant)
 
     def _plan(self, context: RunContext, grant: Authorization | None) -> Outcome:

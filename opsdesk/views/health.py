@@ -14,6 +14,7 @@ from opsdesk.lib.wording import span
 from opsdesk.models import Heartbeat, HeartbeatKind
 from opsdesk.watch.heartbeats import database_now
 from opsdesk.watch.processes import SILENT
+from workflows.models import Recovery
 
 log = structlog.get_logger(__name__)
 _BROKER_SECONDS = 2
@@ -36,7 +37,9 @@ def ready(request: HttpRequest) -> HttpResponse:
     asked = {name.strip() for name in request.GET.get("only", "").split(",")} & set(CHECKS)
     checks = {name: _check(name, look) for name, look in CHECKS.items() if name in (asked or CHECKS)}
     good = all(state == "ok" for state in checks.values())
-    return JsonResponse({"ready": good, **checks}, status=200 if good else 503)
+    # Whoever serves while it recovers is ready: people have to read the reports, and requests are taken in.
+    mode = {"mode": "recovery"} if checks.get("database") == "ok" and _check("mode", _mode) == "recovery" else {}
+    return JsonResponse({"ready": good, **checks, **mode}, status=200 if good else 503)
 
 
 def _check(name: str, look: Callable[[], str]) -> str:
@@ -46,6 +49,10 @@ def _check(name: str, look: Callable[[], str]) -> str:
     except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is not ready
         log.warning("not_ready", check=name, error=str(error))
         return "not reachable"
+
+
+def _mode() -> str:
+    return "recovery" if Recovery.objects.open().exists() else "normal"
 
 
 def _database() -> str:

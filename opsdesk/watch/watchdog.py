@@ -30,6 +30,7 @@ CHECKS: tuple[Check, ...] = (
     Check("clock_skew", "Two clocks differ", processes.clocks_differ),
     Check("queue_grows", "A queue grows", work.queues_grow),
     Check("workflow_quiet", "A workflow has not begun as usual", work.workflows_quiet),
+    Check("recovering", "Nothing is sent: the desk recovers", work.recovering),
     Check("webhooks_refused", "Webhooks are refused for their time", work.webhooks_refused),
 )
 

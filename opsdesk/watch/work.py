@@ -8,7 +8,7 @@ from integrations.models import Endpoint
 from opsdesk.lib.wording import span
 from opsdesk.watch import due
 from opsdesk.watch.findings import Finding, Moment
-from workflows.models import Run, Workflow
+from workflows.models import Recovery, Run, Workflow
 from workflows.states import VersionState
 
 # A lease of a minute, the sweep, and a little: whatever a dead worker held is due for so long and no longer.
@@ -75,6 +75,17 @@ def _began(workflow: Workflow, after: datetime, until: datetime) -> int:
     """How many runs began in a stretch of time, counted no further than is asked about."""
     found = Run.objects.filter(workflow=workflow, started_at__gt=after, started_at__lte=until).order_by("started_at")
     return len(found.values_list("pk", flat=True)[: 10 * USUAL])
+
+
+def recovering(moment: Moment) -> Iterator[Finding]:
+    """Organizations that send nothing because the database was put back."""
+    for recovery in Recovery.objects.open().select_related("organization"):
+        yield Finding(
+            f"recovery {recovery.pk}",
+            f"Nothing is sent since {recovery.begun_at:%Y-%m-%d %H:%M} UTC. {recovery.reason} An admin reads what the "
+            "gateways did meanwhile and signs it (Reconciliation, Recovery).",
+            recovery.organization,
+        )
 
 
 def webhooks_refused(moment: Moment) -> Iterator[Finding]:

@@ -9,6 +9,8 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from opsdesk.models import Heartbeat, HeartbeatKind
 from opsdesk.watch.heartbeats import database_now, note
+from tests import factories
+from workflows.recovery import mode
 
 
 def refuse(execute, sql, params, many, context):
@@ -35,6 +37,16 @@ def test_with_everything_there_it_is_ready(client):
 
     assert response.status_code == 200
     assert response.json() == {"ready": True, "database": "ok", "migrations": "ok", "broker": "ok", "beat": "ok"}
+
+
+@pytest.mark.usefixtures("beating")
+def test_a_desk_that_recovers_serves_and_says_so(client):
+    organization = factories.make_organization()
+    mode.declare(organization.pk, by=None, reason="The backup of noon was put back.")
+
+    response = client.get("/readyz")
+
+    assert (response.status_code, response.json()["mode"]) == (200, "recovery")
 
 
 @pytest.mark.django_db

@@ -43,7 +43,7 @@ def labels(request: HttpRequest) -> list[str]:
 @pytest.mark.parametrize(
     ("role", "seen"),
     [
-        (Role.OPERATOR, ["Home", "Queue", "Stalled", "Alerts", "Requests", "Runs", "Triggers"]),
+        (Role.OPERATOR, ["Home", "Queue", "Stalled", "Alerts", "Requests", "Runs", "Triggers", "Reconciliation"]),
         (
             Role.MANAGER,
             [
@@ -57,10 +57,11 @@ def labels(request: HttpRequest) -> list[str]:
                 "Runs",
                 "Triggers",
                 "Failures",
+                "Reconciliation",
                 "Audit",
             ],
         ),
-        (Role.AUDITOR, ["Home", "Queue", "Stalled", "Alerts", "Runs", "Triggers", "Audit"]),
+        (Role.AUDITOR, ["Home", "Queue", "Stalled", "Alerts", "Runs", "Triggers", "Reconciliation", "Audit"]),
     ],
 )
 def test_a_person_sees_the_entries_whose_views_they_may_open(visit, role, seen):

@@ -9,26 +9,30 @@ import pytest
 from django.apps import apps
 from django.db import DatabaseError, transaction
 
+from accounts.models import Organization, User
 from approvals.policies import draft_policy
 from approvals.states import ReviewState
 from integrations.models import Notice
-from integrations.states import ActionState, NoticeState
+from integrations.states import ActionState, BreakState, NoticeState, ReconciliationState
 from opsdesk.lib import clock
 from opsdesk.lib.errors import IllegalMove
 from opsdesk.lib.states import Movable, Overtaken
 from tests.factories import (
     BANDS,
     make_action,
+    make_break,
     make_bulk,
     make_case,
     make_desk,
     make_event,
     make_failure,
     make_organization,
+    make_reconciliation,
+    make_recovery,
     make_review,
     make_run,
 )
-from workflows.models import Recovery, RuleSet, Workflow, WorkflowVersion
+from workflows.models import RuleSet, Workflow, WorkflowVersion
 from workflows.states import BulkState, CaseState, EventState, FailureState, RecoveryState, RunState, VersionState
 
 pytestmark = pytest.mark.django_db
@@ -72,6 +76,8 @@ PICTURES = {
     },
     "Notice": {"due": "delivered failed", "delivered": "", "failed": ""},
     "Recovery": {"recovering": "ended", "ended": ""},
+    "Reconciliation": {"due": "running", "running": "due done failed", "done": "", "failed": ""},
+    "Break": {"open": "settled gone", "settled": "", "gone": "", "recorded": ""},
     "Review": {
         "open": "approving rejecting approved void",
         "approving": "approved open void",
@@ -93,6 +99,8 @@ STATES = {
     "Action": ActionState,
     "Notice": NoticeState,
     "Recovery": RecoveryState,
+    "Reconciliation": ReconciliationState,
+    "Break": BreakState,
     "Review": ReviewState,
 }
 
@@ -126,11 +134,25 @@ def beside(machine: str, state: str) -> dict[str, Any]:
             return {"ended_at": now if state in {"done", "canceled"} else None, "started_at": now, "reason": "Because."}
         case "Notice", _:
             return {"delivered_at": now if state == "delivered" else None}
+        case "Reconciliation", _:
+            return {"ended_at": now if state in {"done", "failed"} else None, "lease_until": now}
+        case "Break", _:
+            settled = {"settled_by": User.objects.get(username="maya"), "remedy": "leave", "reason": "Because."}
+            unsettled = {"settled_by": None, "remedy": "", "reason": ""}
+            closed = {"closed_at": None if state == "open" else now}
+            return closed | (settled if state == "settled" else unsettled)
         case "Recovery", _:
             return {"ended_at": now if state == "ended" else None}
         case "Review", _:
             return {"closed_at": now if state in {"approved", "rejected", "void"} else None, "settles_at": now}
     return {}
+
+
+def make_restored(machine: str, organization: Organization) -> Movable:
+    """What there is after a restore."""
+    if machine == "Reconciliation":
+        return make_reconciliation(organization, state="due", ended_at=None)
+    return make_break(organization) if machine == "Break" else make_recovery(organization)
 
 
 def make_row(machine: str) -> Movable:
@@ -143,8 +165,8 @@ def make_row(machine: str) -> Movable:
             return make_bulk(organization, cast.maya)
         case "Failure":
             return make_failure(organization, items=0)
-        case "Recovery":
-            return Recovery.objects.create(organization=organization, cause="declared", reason="x", since=clock.now())
+        case "Reconciliation" | "Break" | "Recovery":
+            return make_restored(machine, organization)
         case "WorkflowVersion" | "RuleSet" | "Policy":
             workflow = Workflow.objects.get()
             if machine == "Policy":

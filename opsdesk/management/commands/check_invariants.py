@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from opsdesk.demo.effects import fetch_effects
 from opsdesk.invariants import check_all
+from workflows.models import Recovery
 
 
 class Command(BaseCommand):
@@ -23,6 +24,8 @@ class Command(BaseCommand):
         url = options["gateway"] or (f"http://127.0.0.1:{settings.GATEWAY_PORT}" if options["demo"] else "")
         effects = fetch_effects(url) if url else None
         broken = 0
+        for recovery in Recovery.objects.open().select_related("organization"):
+            self.stdout.write(f"{recovery.organization} recovers, so nothing of it is sent: {recovery.reason}")
         for finding in check_all(effects):
             verdict = "holds" if finding.holds else ("saw nothing" if not finding.population else "BROKEN")
             self.stdout.write(f"{finding.name:<4} {verdict:<12} {finding.population:>7}  {finding.rule}")
