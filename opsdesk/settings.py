@@ -14,7 +14,7 @@ from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from opsdesk.embedded import addresses
-from opsdesk.lib.servers import LIMITS, database_from_url
+from opsdesk.lib.servers import LIMITS, database_from_url, redis_with_limits
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 PRODUCTION = os.environ.get("OPSDESK_PRODUCTION") == "1"
@@ -160,7 +160,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Celery runs automations, RQ runs a person's errands. Nothing is in both.
 CELERY_BROKER_URL = _server("BROKER_URL", embedded=addresses.broker_url())
-RQ_QUEUES = {"default": {"URL": REDIS_URL, "DEFAULT_TIMEOUT": 1800}}
+# The jobs process waits longer for its next errand: rq sees to that itself.
+RQ_QUEUES = {"default": {"URL": redis_with_limits(REDIS_URL, seconds=5), "DEFAULT_TIMEOUT": 1800}}
 RQ = {"WORKER_CLASS": "opsdesk.watch.errands.DeskWorker"}
 
 LANGUAGE_CODE = "en-gb"

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from psycopg.conninfo import conninfo_to_dict
 
@@ -45,3 +46,10 @@ def database_from_url(url: str, limits: Limits) -> dict[str, Any]:
     given = str(parts.pop("options", ""))
     entry["OPTIONS"] = {"connect_timeout": 5, **parts, "options": f"{limits.options} {given}".strip()}
     return entry
+
+
+def redis_with_limits(url: str, *, seconds: int) -> str:
+    """The URL of a Redis that nobody waits for longer than that; what it says itself counts more."""
+    said = parse_qs(urlsplit(url).query)
+    limits = {name: seconds for name in ("socket_connect_timeout", "socket_timeout") if name not in said}
+    return f"{url}{'&' if said else '?'}{urlencode(limits)}" if limits else url
