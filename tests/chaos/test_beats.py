@@ -1,4 +1,4 @@
-"""Two beats, as when one is started on a second machine by mistake: everything is rung twice, nothing is done twice."""
+"""Two beats, as when one is started on a second machine by mistake: nothing is done twice. And none for ten minutes."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -10,17 +10,21 @@ import pytest
 from celery import current_app
 from django.core import mail
 from django.db.models import Count
+from django.db.models.functions import Now
 
 from approvals.models import Review
 from approvals.states import ReviewState
 from auditlog.models import Entry
 from integrations.models import Notice
+from opsdesk.models import Heartbeat, HeartbeatKind
+from opsdesk.watch import watchdog
 from tests.chaos import ordinary, outcome
 from tests.chaos.ordinary import FAST_TRACK, FULL_REVIEW, INSTANT
 from tests.chaos.whole_desk import WholeDesk
+from tests.factories import at
 from tests.plugins.line import Line, pass_time, vote
 from tests.races import round_by_round
-from workflows.models import Case, Run, StepRun
+from workflows.models import Alert, Case, Run, StepRun
 
 # Paid at once, leaving by the clock, put before people: two of each.
 AMOUNTS = ("20.00", "80.00", "200.00") * 2
@@ -62,6 +66,41 @@ def test_what_two_beats_ring_is_done_once(committed_line: Line) -> None:
     assert [entry["times"] for entry in finished] == [1] * len(AMOUNTS)
     mails = Notice.objects.filter(channel=Notice.Channel.MAIL)
     assert mails.exists() and len(mail.outbox) == mails.count()
+    line.assert_sound()
+
+
+def let_heartbeats_age(by: timedelta) -> None:
+    """What was seen was seen so much longer ago."""
+    for row in Heartbeat.objects.all():
+        at(row, started_at=row.started_at - by, last_seen_at=row.last_seen_at - by)
+
+
+def test_ten_minutes_without_beat_are_told_and_made_up_for_once(line: Line) -> None:
+    leaving = [line.ask("80.00", order=line.paid(customer=name), customer=name) for name in ("c1", "c2", "c3")]
+    deciding = [line.ask("200.00", order=line.paid(customer=name), customer=name) for name in ("c4", "c5", "c6")]
+    line.work()
+    line.post()
+    for review in Review.objects.filter(state=ReviewState.OPEN, tier="full_review"):
+        vote(review, line.cast.ben)
+    # They would leave in the midst of it.
+    Review.objects.filter(case__in=leaving).update(objection_ends_at=Now() + timedelta(minutes=5))
+    for kind, name in ((HeartbeatKind.WATCHDOG, watchdog.NAME), (HeartbeatKind.BEAT, "work-1:1")):
+        Heartbeat.objects.create(kind=kind, name=name)
+
+    # Nobody rings; only a web process still looks.
+    alerts = []
+    for _ in range(10):
+        pass_time(timedelta(minutes=1))
+        let_heartbeats_age(timedelta(minutes=1))
+        watchdog.look()
+        alerts.append(Alert.objects.filter(kind="beat_stopped", cleared_at=None).count())
+
+    assert (alerts[2], alerts[-1], Alert.objects.filter(kind="beat_stopped").count()) == (1, 1, 1)
+    assert not Case.objects.filter(state="done").exists()
+    for _ in range(3):
+        line.work()
+    assert Counter(Case.objects.values_list("state", flat=True)) == {"done": len(leaving + deciding)}
+    assert Counter(effect["amount"] for effect in line.refunds()) == {8_000: 3, 20_000: 3}
     line.assert_sound()
 
 
