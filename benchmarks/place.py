@@ -18,7 +18,7 @@ import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTS = ("OPSDESK_PORT", "OPSDESK_GATEWAY_PORT", "OPSDESK_INBOX_PORT", "OPSDESK_SMTP_PORT")
-_READY_SECONDS = 120
+_READY_SECONDS = 300
 
 
 def free_ports(count: int) -> list[int]:
