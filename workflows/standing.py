@@ -14,6 +14,10 @@ _WHOM = {
     WaitsFor.CONNECTION: "the connection to be back",
     WaitsFor.TURN: "the run before it to end",
     WaitsFor.UPGRADE: "a worker of a newer release",
+    WaitsFor.TIME: "its time to come",
+    WaitsFor.FACT: "what it waits for to be known",
+    WaitsFor.EVENT: "its event to arrive",
+    WaitsFor.WORKFLOW: "the run it began",
 }
 # What the desk does by itself once it has come.
 _AFTER = {
@@ -23,6 +27,10 @@ _AFTER = {
     WaitsFor.CONNECTION: "The step {step} is tried again",
     WaitsFor.TURN: "Goes on when its turn comes",
     WaitsFor.UPGRADE: "The step {step} is done by the first worker that knows it",
+    WaitsFor.TIME: "Goes on by itself at that time",
+    WaitsFor.FACT: "Goes on as soon as it holds",
+    WaitsFor.EVENT: "Goes on as soon as it arrives",
+    WaitsFor.WORKFLOW: "Goes on as soon as the other case is done",
 }
 
 

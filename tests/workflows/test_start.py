@@ -4,11 +4,14 @@ from typing import Any
 
 import pytest
 from django.db.models.functions import Now
+from django.test import Client
+from django.urls import reverse
 
 from accounts.models import Organization, User
 from accounts.roles import Role
 from auditlog.services import Actor
 from tests.factories import make_member, make_organization
+from tests.plugins.pages import text_of
 from tests.workflows.test_wait import hear
 from workflows.cases import withdraw
 from workflows.errors import Unpublishable
@@ -200,3 +203,22 @@ def test_no_circle_can_be_published(organization, child):
 
     with pytest.raises(Unpublishable, match="child starts parent starts middle starts child: that would never end"):
         publish(organization, "child", start("parent"))
+
+
+def page_of(client: Client, run: Run) -> str:
+    return text_of(client.get(reverse("workflows:run", args=[run.pk])))
+
+
+def test_parent_and_child_are_named_on_each_others_page_and_canceled_each_by_itself(organization, child, client):
+    parent, other = begin(organization, start()), run_of("child")
+    client.force_login(make_member(organization, "vera", Role.VIEWER))
+
+    above, below = page_of(client, parent), page_of(client, other)
+
+    assert f"RUN-{other.pk} (Child, {other.case}): waiting" in above
+    assert f"Canceling RUN-{parent.pk} cancels none of these" in above
+    assert f"RUN-{parent.pk} (Parent, {parent.case}) began this one" in below
+    assert "Goes on as soon as the other case is done" in above
+    withdraw(parent.case_id, actor=Actor.desk("test"), reason="Nobody wants it.")
+    other.refresh_from_db()
+    assert other.state == "waiting"

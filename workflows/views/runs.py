@@ -15,10 +15,13 @@ from workflows import timeline
 from workflows.bulk.registry import kinds_for
 from workflows.filters import RunFilter
 from workflows.forms import ReasonForm
-from workflows.models import Run
+from workflows.models import Run, StepRun
 from workflows.standing import standing_of
 from workflows.states import RUN_FINAL
 from workflows.views.buttons import buttons_of
+
+# Runs that one run began: a start step begins one, so only a version with very many steps comes near.
+MOST_BEGUN = 50
 
 
 @require_GET
@@ -43,6 +46,14 @@ def index(request: OpsRequest) -> HttpResponse:
 
 def _narrowed(chosen: RunFilter) -> bool:
     return any(chosen.data.get(name) for name in chosen.filters)
+
+
+def _begun_by(run: Run, steps: list[StepRun]) -> list[Run]:
+    """The runs that its steps began; only asked for where there was such a step."""
+    if all(step.kind != "start" for step in steps):
+        return []
+    begun = run.children.select_related("case", "workflow").defer("facts", "case__data")
+    return list(begun.order_by("pk")[:MOST_BEGUN])
 
 
 @require_GET
@@ -73,6 +84,8 @@ def show_run(
         "run": run,
         "steps": steps,
         "actions": actions,
+        "parent": Run.objects.select_related("case", "workflow").get(pk=run.parent_id) if run.parent_id else None,
+        "begun": _begun_by(run, steps),
         "decision": run.decisions.order_by("-pk").defer("facts", "trace").first(),
         "timeline": timeline.draw(stages),
         "standing": standing_of(run, acting=run.organization.acting_enabled),
