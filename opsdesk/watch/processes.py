@@ -19,6 +19,7 @@ MOST_SKEW = timedelta(seconds=10)
 JOBS_QUEUE = "default"
 _WORDS = {
     "workflows.tick": "no event is taken in and no run goes on",
+    "workflows.fire_triggers": "no schedule, crossing or age begins a run",
     "workflows.sweep": "what a dead worker held is not given back",
     "integrations.send_due": "nothing is sent to outside systems and nothing sent is verified",
     "integrations.deliver_notices": "no mail is handed over",

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from django.db.models import QuerySet
+
 from integrations.models import Endpoint
 from opsdesk.lib.wording import span
 from opsdesk.watch import due
@@ -38,7 +40,7 @@ def workflows_quiet(moment: Moment) -> Iterator[Finding]:
         enabled=True, organization__acting_enabled=True, versions__state=VersionState.PUBLISHED
     ).select_related("organization")
     for workflow in running:
-        found = _missing(workflow, moment.now)
+        found = missing(workflow, Run.objects.filter(workflow=workflow), moment.now)
         if found is not None:
             window, least = found
             yield Finding(
@@ -50,20 +52,20 @@ def workflows_quiet(moment: Moment) -> Iterator[Finding]:
             )
 
 
-def _missing(workflow: Workflow, now: datetime) -> tuple[timedelta, int] | None:
-    """The window in which nothing began, and how few at least began in it in the weeks before; None when all is well.
+def missing(workflow: Workflow, runs: QuerySet[Run], now: datetime) -> tuple[timedelta, int] | None:
+    """The window in which none of them began, and how few at least did in the weeks before; None when all is well.
 
     Weeks are counted on the clock on the wall, so that a change to summer time moves nothing.
     """
     zone = ZoneInfo(workflow.organization.time_zone)
     wall = now.astimezone(zone)
     for window in WINDOWS:
-        if _began(workflow, now - window, now):
+        if _began(runs, now - window, now):
             return None
         usual = []
         for week in range(1, WEEKS + 1):
             end = (wall.replace(tzinfo=None) - timedelta(weeks=week)).replace(tzinfo=zone)
-            usual.append(_began(workflow, end - window, end))
+            usual.append(_began(runs, end - window, end))
             if usual[-1] < USUAL:
                 break
         else:
@@ -71,9 +73,9 @@ def _missing(workflow: Workflow, now: datetime) -> tuple[timedelta, int] | None:
     return None
 
 
-def _began(workflow: Workflow, after: datetime, until: datetime) -> int:
+def _began(runs: QuerySet[Run], after: datetime, until: datetime) -> int:
     """How many runs began in a stretch of time, counted no further than is asked about."""
-    found = Run.objects.filter(workflow=workflow, started_at__gt=after, started_at__lte=until).order_by("started_at")
+    found = runs.filter(started_at__gt=after, started_at__lte=until).order_by("started_at")
     return len(found.values_list("pk", flat=True)[: 10 * USUAL])
 
 

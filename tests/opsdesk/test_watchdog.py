@@ -323,7 +323,7 @@ def test_weeks_are_counted_on_the_clock_on_the_wall(organization):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(work, "_began", began)
-        work._missing(workflow, datetime(2026, 10, 26, 10, 0, tzinfo=UTC))
+        work.missing(workflow, Run.objects.all(), datetime(2026, 10, 26, 10, 0, tzinfo=UTC))
 
     assert asked[:3] == [("26 09:00", "26 10:00"), ("19 08:00", "19 09:00"), ("12 08:00", "12 09:00")]
 
