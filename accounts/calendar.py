@@ -13,7 +13,10 @@ _NEVER_OPEN = "The calendar has no working time: give it working days and hours.
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """Working hours as plain values: zone, weekdays (0 is Monday), wall times, holidays."""
+    """Working hours as plain values: zone, weekdays (0 is Monday), wall times, holidays.
+
+    Who closes earlier than they open works through the night: the shift belongs to the day on which it begins.
+    """
 
     zone: ZoneInfo
     weekdays: frozenset[int]
@@ -22,10 +25,13 @@ class Hours:
     holidays: frozenset[date]
 
     def span_of(self, day: date) -> tuple[datetime, datetime] | None:
-        """Opening and closing instant of a local day, or None when nobody works; right over changes of the clock."""
+        """Opening and closing instant of what begins on a local day, or None when nothing does.
+
+        Right over changes of the clock.
+        """
         if day.weekday() not in self.weekdays or day in self.holidays:
             return None
-        closing_day = day + timedelta(days=1) if self.closes_at == time(0) else day
+        closing_day = day + timedelta(days=1) if self.closes_at == time(0) or self.closes_at < self.opens_at else day
         opens = datetime.combine(day, self.opens_at, self.zone).astimezone(UTC)
         closes = datetime.combine(closing_day, self.closes_at, self.zone).astimezone(UTC)
         return opens, closes
@@ -36,7 +42,7 @@ class Hours:
         Raises ValueError when the calendar has no working time within ten years.
         """
         left = span
-        day = start.astimezone(self.zone).date()
+        day = start.astimezone(self.zone).date() - timedelta(days=1)  # the shift of last night may go on
         for _ in range(_MOST_DAYS):
             hours = self.span_of(day)
             if hours is not None:

@@ -56,16 +56,18 @@ class BusinessCalendar(models.Model):
         models.PositiveSmallIntegerField(), default=list, help_text="Working days: 0 is Monday, 6 is Sunday."
     )
     opens_at = models.TimeField(help_text="Local wall time in the organization's zone.")
-    closes_at = models.TimeField(help_text="Local wall time; 00:00 means midnight at the end of the day.")
+    closes_at = models.TimeField(
+        help_text="Local wall time; 00:00 is midnight at the end of the day, and before opening the next morning."
+    )
     holidays = ArrayField(models.DateField(), default=list, blank=True, help_text="Days on which nobody works.")
 
     class Meta:
-        # Older code beside the newer one, during an upgrade, knows the table and its constraint by these names.
+        # Older code beside the newer one, during an upgrade, knows the table by this name.
         db_table = "approvals_businesscalendar"
         constraints = [
             models.CheckConstraint(
-                name="approvals_calendar_opens_before_it_closes",
-                condition=Q(closes_at="00:00") | Q(opens_at__lt=F("closes_at")),
+                name="accounts_calendar_has_hours",
+                condition=Q(closes_at="00:00") | ~Q(opens_at=F("closes_at")),
             )
         ]
 

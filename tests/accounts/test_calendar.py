@@ -6,10 +6,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.management import call_command
+from django.db import IntegrityError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accounts.calendar import Hours, hours_of
+from accounts.models import BusinessCalendar
 from tests.factories import make_organization
 
 OFFICE = frozenset(range(5))
@@ -70,6 +72,31 @@ def test_the_last_minute_of_the_day_counts():
     assert whole.add(start, timedelta(minutes=2)) == datetime(2027, 6, 1, 22, tzinfo=UTC)
 
 
+@pytest.mark.parametrize(
+    ("start", "hours", "end"),
+    [
+        ((2027, 6, 4, 20), 3, (2027, 6, 5, 1)),  # Friday's shift begins at 22:00
+        ((2027, 6, 5, 2), 4, (2027, 6, 5, 6)),  # and goes on on Saturday, which is no working day,
+        ((2027, 6, 5, 2), 5, (2027, 6, 7, 23)),  # until six
+        ((2027, 6, 6, 23), 1, (2027, 6, 7, 23)),
+        ((2027, 10, 29, 22), 8, (2027, 10, 30, 6)),
+        ((2027, 3, 27, 20), 1, (2027, 3, 29, 23)),
+    ],
+)
+def test_a_shift_through_the_night_belongs_to_the_day_on_which_it_begins(start, hours, end):
+    nights = office("Europe/Berlin", opens=time(22), closes=time(6))
+
+    assert nights.add(local("Europe/Berlin", *start), timedelta(hours=hours)) == local("Europe/Berlin", *end)
+
+
+@pytest.mark.parametrize(("day", "hours"), [((2027, 3, 27), 7), ((2027, 10, 30), 9), ((2027, 6, 1), 8)])
+def test_a_night_in_which_the_clock_is_changed_has_the_hours_that_pass(day, hours):
+    nights = Hours(ZoneInfo("Europe/Berlin"), EVERY_DAY, time(22), time(6), frozenset())
+    end = local("Europe/Berlin", *day, 22) + timedelta(days=1, hours=-16)  # 06:00 on the wall
+
+    assert nights.add(local("Europe/Berlin", *day, 22), timedelta(hours=hours)) == end
+
+
 def test_no_time_at_all_ends_at_the_next_working_moment():
     assert office("UTC").add(datetime(2027, 6, 1, 10, 30, tzinfo=UTC), timedelta(0)) == datetime(
         2027, 6, 1, 10, 30, tzinfo=UTC
@@ -113,15 +140,29 @@ def test_the_organizations_calendar_counts_in_its_zone():
     assert end == datetime(2027, 3, 16, 16, tzinfo=UTC)
 
 
+@pytest.mark.django_db
+def test_no_calendar_opens_and_closes_at_once():
+    calendar = make_organization(time_zone="UTC").calendar
+
+    with pytest.raises(IntegrityError, match="accounts_calendar_has_hours"):
+        BusinessCalendar.objects.filter(pk=calendar.pk).update(opens_at=time(9), closes_at=time(9))
+
+
 # --- the oracle ------------------------------------------------------------------------------------------------------
 
 
 def works(hours: Hours, minute: datetime) -> bool:
     """Whether people work in the minute that begins now, by the clock on their wall."""
     wall = minute.astimezone(hours.zone)
-    if wall.weekday() not in hours.weekdays or wall.date() in hours.holidays:
-        return False
-    return wall.time() >= hours.opens_at and (hours.closes_at == time(0) or wall.time() < hours.closes_at)
+    overnight = time(0) < hours.closes_at < hours.opens_at
+    if begins(hours, wall.date()) and wall.time() >= hours.opens_at:
+        return overnight or hours.closes_at == time(0) or wall.time() < hours.closes_at
+    return overnight and wall.time() < hours.closes_at and begins(hours, wall.date() - timedelta(days=1))
+
+
+def begins(hours: Hours, day: date) -> bool:
+    """Whether people come to work on this day."""
+    return day.weekday() in hours.weekdays and day not in hours.holidays
 
 
 def counted(hours: Hours, start: datetime, minutes: int) -> datetime:
@@ -146,6 +187,8 @@ def calendars(draw: st.DrawFn) -> Hours:
     """Any working week. Opening and closing lie outside the hours in which clocks are changed, except midnight."""
     opens = draw(st.sampled_from([time(0), *(time(hour, minute) for hour in range(4, 14) for minute in (0, 7, 30))]))
     closes = draw(st.sampled_from([time(0), *(time(hour, minute) for hour in range(14, 24) for minute in (0, 59))]))
+    if draw(st.booleans()) and time(0) not in (opens, closes):
+        opens, closes = closes, opens  # through the night
     return Hours(
         ZoneInfo(draw(st.sampled_from(ZONES))),
         frozenset(draw(st.sets(st.integers(0, 6), min_size=1))),
@@ -155,9 +198,21 @@ def calendars(draw: st.DrawFn) -> Hours:
     )
 
 
+ANY = (calendars(), DAYS, st.integers(0, 24 * 60 - 1), st.integers(1, 900))
+
+
 @settings(max_examples=200, deadline=None, derandomize=True)
-@given(calendars(), DAYS, st.integers(0, 24 * 60 - 1), st.integers(1, 900))
+@given(*ANY)
 def test_any_span_ends_where_the_oracle_arrives(hours: Hours, day: date, minute: int, span: int):
+    start = datetime.combine(day, time(0), hours.zone).astimezone(UTC) + minute * MINUTE
+
+    assert hours.add(start, span * MINUTE) == counted(hours, start, span)
+
+
+@pytest.mark.long
+@settings(max_examples=2_000, deadline=None, derandomize=True)
+@given(*ANY)
+def test_two_thousand_spans_end_where_the_oracle_arrives(hours: Hours, day: date, minute: int, span: int):
     start = datetime.combine(day, time(0), hours.zone).astimezone(UTC) + minute * MINUTE
 
     assert hours.add(start, span * MINUTE) == counted(hours, start, span)

@@ -38,7 +38,7 @@ def test_days_are_ticked_and_holidays_written_one_a_line(desk, acme):
         ({"weekdays": []}, "weekdays"),
         ({"weekdays": ["7"]}, "weekdays"),
         ({"holidays": "Christmas"}, "holidays"),
-        ({"opens_at": "18:00"}, "__all__"),
+        ({"opens_at": "17:30"}, "__all__"),
     ],
 )
 def test_a_calendar_in_which_time_stands_still_is_refused(desk, acme, changes, field):

@@ -38,6 +38,7 @@ def look(now: datetime | None = None) -> int:
     """Fire every trigger whose time has come; returns how many runs were asked for."""
     now = now or clock.now()
     _arm(now)
+    _keep_to_the_wall()
     due = Pulse.objects.filter(
         next_at__lte=now,
         trigger__version__state=VersionState.PUBLISHED,
@@ -78,8 +79,24 @@ def _arm_one(trigger: Trigger, now: datetime) -> None:
             batch_size=2_000,
         )
     Pulse.objects.update_or_create(
-        workflow=workflow, key=trigger.key, defaults={"trigger": trigger, "next_at": next_at, "trouble": ""}
+        workflow=workflow,
+        key=trigger.key,
+        defaults={"trigger": trigger, "next_at": next_at, "looked_at": now, "trouble": ""},
     )
+
+
+def _keep_to_the_wall() -> None:
+    """Move slots whose instant is another one by now: the organization's zone or the rules of a zone have changed."""
+    slots = Pulse.objects.filter(
+        trigger__kind=Trigger.Kind.SCHEDULE, trigger__version__state=VersionState.PUBLISHED,
+        looked_at__isnull=False, trouble="",
+    ).select_related("trigger", "workflow__organization")  # fmt: skip
+    for pulse in slots:
+        next_at = schedules.next_slot(
+            pulse.trigger.config["cron"], _zone(pulse.workflow), pulse.looked_at or pulse.next_at
+        )
+        if next_at != pulse.next_at:
+            Pulse.objects.filter(pk=pulse.pk, next_at=pulse.next_at).update(next_at=next_at)
 
 
 def _unbroken(former: Trigger, trigger: Trigger) -> bool:

@@ -41,7 +41,7 @@ def test_two_beats_fire_a_slot_once(organization):
 
     first, second = look(due), look(due)
     # Even if one of them had not seen that the other was there.
-    Pulse.objects.update(next_at=due)
+    Pulse.objects.update(next_at=due, looked_at=None)
     third = look(due)
 
     assert [first, second, third] == [1, 0, 0]
@@ -252,3 +252,17 @@ def test_two_beats_at_once_fire_a_crossing_once(transactional_db, organization, 
 
     assert sum(fired) == 2
     assert Event.objects.count() == 2
+
+
+def test_a_slot_keeps_to_the_wall_when_the_zone_changes_under_it(organization):
+    publish(organization, trigger("schedule", cron="0 7 * * *"))
+    look(NOON)
+    assert Pulse.objects.get().next_at == datetime(2027, 3, 27, 6, tzinfo=UTC)
+
+    organization.time_zone = "Asia/Kathmandu"
+    organization.save(update_fields=["time_zone"])
+    look(NOON + timedelta(minutes=1))
+
+    moved = datetime(2027, 3, 27, 1, 15, tzinfo=UTC)
+    assert Pulse.objects.get().next_at == moved
+    assert [look(moved - timedelta(seconds=1)), look(moved), look(moved + timedelta(hours=5))] == [0, 1, 0]
