@@ -125,7 +125,7 @@ def correct(case_id: int, *, by: User, changes: Mapping[str, str], reason: str) 
     """
     case = locked(case_id)
     run = Run.objects.select_for_update(of=("self",)).filter(case=case).order_by("-pk").first()
-    if case.state in CASE_FINAL or run is None or run.state == RunState.RUNNING or run.waits_for == "action":
+    if case.state in CASE_FINAL or run is None or run.state == RunState.RUNNING or run.acts:
         raise NotCorrectable
     changed = {
         name: value.strip() or None
@@ -174,7 +174,7 @@ def withdraw(case_id: int, *, actor: Actor, reason: str) -> bool:
     """Close an open case without effect. False when it is already closed or its refund is under way."""
     case = locked(case_id)
     runs = list(Run.objects.select_for_update(of=("self",)).filter(case=case, state__in=[*RUN_ACTIVE, RunState.FAILED]))
-    if case.state in CASE_FINAL or any(run.waits_for == "action" for run in runs):
+    if case.state in CASE_FINAL or any(run.acts for run in runs):
         return False
     for run in runs:
         run.move_to(
@@ -183,6 +183,7 @@ def withdraw(case_id: int, *, actor: Actor, reason: str) -> bool:
             wake_at=None,
             lease_until=None,
             waits_for="",
+            waits_on="",
             paused_at=None,
             paused_why="",
             reason=reason[:300],

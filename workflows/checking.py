@@ -178,11 +178,10 @@ def _check_step(step: Step, passed: set[str]) -> list[str]:
         return [f"there is no step kind “{step.kind}”; there is {', '.join(sorted(registry.step_kinds))}."]
     if not isinstance(step.config, dict):
         return ["the settings are names with values."]
-    needed = "approve" if kind.moves_money else GOES_BEFORE.get(step.kind, "")
+    needed = "approve" if registry.moves_money(step.kind, step.config) else GOES_BEFORE.get(step.kind, "")
     missing = [f"{step.kind} needs a step of the kind {needed} before it."] if needed and needed not in passed else []
     return [*kind.check(step.config), *missing]
 
 
 def _moves_money(step: Step) -> bool:
-    kind = registry.step_kinds.get(step.kind)
-    return kind is not None and kind.moves_money
+    return registry.moves_money(step.kind, step.config if isinstance(step.config, dict) else {})

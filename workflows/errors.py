@@ -48,10 +48,22 @@ class StepFailed(Exception):
     """A step could not do its work; `kind` steers whether it is tried again or shown to a person."""
 
     def __init__(
-        self, kind: FailureKind, message: str, *, retry_after: timedelta | None = None, connection: str = ""
+        self,
+        kind: FailureKind,
+        message: str,
+        *,
+        retry_after: timedelta | None = None,
+        connection: str = "",
+        operation: str = "",
     ) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
         self.retry_after = retry_after
         self.connection = connection
+        self.operation = operation
+
+    @property
+    def waits_on(self) -> str:
+        """The connection and the operation that failed, as a waiting run names them."""
+        return f"{self.connection}/{self.operation}" if self.operation else ""

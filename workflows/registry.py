@@ -60,7 +60,7 @@ class StepKind(Protocol):
 
     name: str
     asks_outside: bool
-    moves_money: bool
+    moves_money: bool  # whether it may: a kind with `moves_money_with` says it of one step by its settings
     starts_over: bool
 
     def check(self, config: Mapping[str, Any]) -> list[str]:
@@ -125,6 +125,15 @@ definition_checks: list[Callable[["WorkflowVersion"], list[str]]] = []
 withdrawals: list[Callable[["Case", str], None]] = []
 standing_effects: list[Callable[[int], bool]] = []
 recovery_endings: list[Callable[["Recovery"], None]] = []
+
+
+def moves_money(kind: str, config: Mapping[str, Any]) -> bool:
+    """Whether a step of this kind, with these settings, moves money; what is in doubt does. False for no such kind."""
+    found = step_kinds.get(kind)
+    if found is None or not found.moves_money:
+        return False
+    by_settings: Callable[[Mapping[str, Any]], bool] | None = getattr(found, "moves_money_with", None)
+    return by_settings is None or by_settings(config)
 
 
 def _once(register: dict[str, Any], name: str, entry: Any) -> None:

@@ -44,6 +44,8 @@ register(
 register(
     workflows__workflow__added="added the workflow",
     workflows__workflow__changed="changed the workflow",
+    workflows__workflow__switched_off="switched the workflow off",
+    workflows__workflow__switched_on="switched the workflow on",
     workflows__version__imported="imported the workflow version",
     workflows__version__drafted="began a draft of the workflow version",
     workflows__version__changed="changed the draft of the workflow version",

@@ -82,7 +82,8 @@ def _runs(effects: Effects | None) -> tuple[int, list[str]]:
     for_review = silent.filter(waits_for=WaitsFor.REVIEW).exclude(
         pk__in=Review.objects.exclude(state__in=REVIEW_FINAL).values("run")
     )
-    for_action = silent.filter(waits_for=WaitsFor.ACTION).exclude(
+    # An action that is held waits for its connection, and its run with it.
+    for_action = silent.filter(waits_for__in=[WaitsFor.ACTION, WaitsFor.CONNECTION]).exclude(
         pk__in=Action.objects.filter(due_at__isnull=False).values("run")
     )
     in_turn = Run.objects.filter(
@@ -91,7 +92,8 @@ def _runs(effects: Effects | None) -> tuple[int, list[str]]:
     for_no_turn = silent.filter(
         ~Exists(in_turn), waits_for=WaitsFor.TURN, paused_at=None, waiting_since__lt=Now() - _PATIENCE
     )
-    for_nobody = silent.exclude(waits_for__in=[WaitsFor.REVIEW, WaitsFor.ACTION, WaitsFor.TURN])
+    for_somebody = [WaitsFor.REVIEW, WaitsFor.ACTION, WaitsFor.CONNECTION, WaitsFor.TURN]
+    for_nobody = silent.exclude(waits_for__in=for_somebody)
     overdue = Run.objects.filter(
         state__in=[RunState.READY, RunState.WAITING],
         paused_at=None,

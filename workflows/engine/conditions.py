@@ -7,10 +7,9 @@ that moves money then stops the run for a person. Steps that decide and that ask
 from collections.abc import Mapping
 from typing import Any
 
-from workflows import rules
+from workflows import registry, rules
 from workflows.engine.definitions import StepDefinition
 from workflows.errors import StepFailed
-from workflows.registry import step_kinds
 from workflows.states import FailureKind
 
 
@@ -27,7 +26,7 @@ def why_left_out(step: StepDefinition, facts: Mapping[str, Any]) -> str:
     if not step.when:
         return ""
     holds = rules.hold(step.when, step.match, facts)
-    if holds is None and step_kinds[step.kind].moves_money:
+    if holds is None and registry.moves_money(step.kind, step.config):
         unknown = ", ".join(rules.unknown(step.when, facts))
         only = rules.in_words(step.when, step.match)
         raise StepFailed(FailureKind.DATA, f"Only done when {only}; that cannot be known without {unknown}.")

@@ -21,10 +21,13 @@ _LONGEST_PAUSE = timedelta(seconds=60)
 
 
 def pause_before(attempt: int, told: timedelta | None = None) -> timedelta:
-    """How long to wait before try number `attempt` + 1: exponential with full jitter, never earlier than told."""
+    """How long to wait before try number `attempt` + 1: exponential with full jitter, never earlier than told.
+
+    The jitter comes on top of what was told: all who were told the same moment would otherwise come back at once.
+    """
     ceiling: timedelta = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(attempt, 10))
     jittered = ceiling * random.random()  # noqa: S311 - spreading load, not guarding anything
-    return max(told or timedelta(0), jittered)
+    return (told or timedelta(0)) + jittered
 
 
 def is_final(failed: StepFailed, attempt: int) -> bool:

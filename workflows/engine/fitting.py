@@ -56,7 +56,7 @@ def _cancel(looked: _Looked) -> str:
     run = looked.run
     if run.state in _ENDED or run.case.state in CASE_FINAL:
         return _ended(run) or "Its case is closed."
-    if run.waits_for == WaitsFor.ACTION:
+    if run.acts:
         return _UNDER_WAY
     return _STANDS if looked.stands else ""
 
@@ -67,6 +67,8 @@ def _retry(looked: _Looked) -> str:
         return ""
     if run.state != RunState.WAITING or run.waits_for not in _TRIED_AGAIN:
         return "This run has not failed: there is nothing to repair."
+    if run.acts:
+        return _UNDER_WAY
     return "It is paused: let it go on first." if run.paused_at is not None else ""
 
 
@@ -74,7 +76,7 @@ def _restart(looked: _Looked) -> str:
     run = looked.run
     if run.state in _ENDED or run.case.state in CASE_FINAL:
         return _ended(run) or "Its case is closed."
-    return _STANDS if run.waits_for == WaitsFor.ACTION or looked.stands else ""
+    return _STANDS if run.acts or looked.stands else ""
 
 
 def _skip(looked: _Looked) -> str:
@@ -83,7 +85,7 @@ def _skip(looked: _Looked) -> str:
         return _ended(run) or "Its case is closed."
     if run.state == RunState.RUNNING:
         return "A worker is at it at this moment: pause it first."
-    if run.waits_for == WaitsFor.ACTION:
+    if run.acts:
         return _UNDER_WAY
     definition = definition_of(run.version_id)
     if run.position >= len(definition.steps):
@@ -95,10 +97,9 @@ def _why_never(step: StepDefinition) -> str:
     """Why nobody may leave this step out."""
     if step.kind in NEVER_SKIPPED:
         return f"The step {step.key} is never skipped: consent is given by those who may give it."
-    kind = registry.step_kinds.get(step.kind)
-    if kind is None:
+    if step.kind not in registry.step_kinds:
         return f"This release does not know what the step {step.key} does."
-    if kind.moves_money:
+    if registry.moves_money(step.kind, step.config):
         return f"The step {step.key} is never skipped: it moves money."
     return ""
 

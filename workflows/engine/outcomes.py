@@ -20,11 +20,15 @@ class LeftOut(Done):
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Somebody or something must answer first; without `until` only `resume` wakes the run."""
+    """Somebody or something must answer first; without `until` only `resume` wakes the run.
+
+    `on` names the connection and the operation that is held, where it is one, as connection/operation.
+    """
 
     waits_for: WaitsFor
     reason: str
     until: datetime | None = None
+    on: str = ""
 
 
 @dataclass(frozen=True, slots=True)

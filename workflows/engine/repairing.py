@@ -13,7 +13,7 @@ from workflows.engine import failing, turns
 from workflows.engine.definitions import definition_of
 from workflows.errors import NotRepairable, StepFailed
 from workflows.models import Case, Run
-from workflows.states import CaseState, FailureKind, RunState
+from workflows.states import CaseState, FailureKind, RunState, WaitsFor
 
 # A run whose worker died this often takes its workers with it; a person has to look.
 MOST_LOST_LEASES = 3
@@ -24,6 +24,13 @@ def resume(run_id: int) -> bool:
     woken = Run.objects.filter(pk=run_id, state=RunState.WAITING).update(state=RunState.READY, wake_at=Now())
     queue.ring("workflows.tick")
     return woken == 1
+
+
+def tell(run_id: int, *, waits_for: WaitsFor, reason: str, on: str = "") -> None:
+    """Say anew why a waiting run waits; the caller holds the case's row lock."""
+    waiting = Run.objects.filter(pk=run_id, state=RunState.WAITING)
+    if waiting.update(waits_for=waits_for, waits_on=on, reason=reason[:300]):
+        Case.objects.filter(runs=run_id).update(standing=reason[:200])
 
 
 def sweep() -> int:
@@ -67,7 +74,7 @@ def _park_poison(run_id: int, case_id: int) -> None:
     )
     run.move_to(
         RunState.FAILED, ended_at=Now(), wake_at=None, lease_owner="", lease_until=None, reason=failed.message,
-        waits_for="", lost_leases=MOST_LOST_LEASES,
+        waits_for="", waits_on="", lost_leases=MOST_LOST_LEASES,
     )  # fmt: skip
     turns.pass_on(run)
     case.move_to(CaseState.FAILED, standing=failed.message[:200])
@@ -121,9 +128,9 @@ def go_on(run: Run, case: Case, *, by: User, reason: str, position: int, verb: s
     """Have a run taken up at a step; the caller holds both row locks. A worker that has it writes nothing more."""
     before = {"state": run.state, "position": run.position}
     changes = {
-        "position": position, "wake_at": Now(), "waits_for": "", "reason": "", "attempt": 0, "ended_at": None,
-        "waiting_since": None, "lost_leases": 0, "epoch": F("epoch") + 1, "lease_owner": "", "lease_until": None,
-        "kept": {},
+        "position": position, "wake_at": Now(), "waits_for": "", "waits_on": "", "reason": "", "attempt": 0,
+        "ended_at": None, "waiting_since": None, "lost_leases": 0, "epoch": F("epoch") + 1, "lease_owner": "",
+        "lease_until": None, "kept": {},
     }  # fmt: skip
     if run.state == RunState.FAILED:
         changes["in_turn"] = False  # others had the turn meanwhile

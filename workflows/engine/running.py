@@ -32,7 +32,7 @@ _OLDEST_SHARE = 5
 # What this worker's code does not know is offered again after so long, to whoever takes it then.
 _LEFT_TO_OTHERS = timedelta(seconds=15)
 _RUN_FIELDS = (
-    "state", "position", "kept", "facts", "wake_at", "waits_for", "reason", "waiting_since", "attempt",
+    "state", "position", "kept", "facts", "wake_at", "waits_for", "waits_on", "reason", "waiting_since", "attempt",
     "lease_owner", "lease_until", "lost_leases", "ended_at", "in_turn",
 )  # fmt: skip
 _CASE_FIELDS = ("state", "standing", "party_name", "closed_at")
@@ -201,7 +201,7 @@ def _perform_steps(context: RunContext) -> bool:
             _stop(context, outcome)
             return False
         run.position, run.attempt, run.lost_leases = context.step.position + 1, 0, 0
-        run.reason, run.waits_for, run.waiting_since, run.kept = "", "", None, {}
+        run.reason, run.waits_for, run.waits_on, run.waiting_since, run.kept = "", "", "", None, {}
         if run.position >= len(steps):
             _stop(context, Finish(CaseState.DONE, outcome.note or "Every step is done."))
             return False
@@ -272,6 +272,7 @@ def _stop(context: RunContext, outcome: Wait | Finish) -> None:
             RunState.WAITING,
             wake_at=outcome.until,
             waits_for=outcome.waits_for,
+            waits_on=outcome.on,
             reason=outcome.reason[:300],
             waiting_since=since or context.now,
         )
@@ -282,6 +283,7 @@ def _stop(context: RunContext, outcome: Wait | Finish) -> None:
         RunState.SUCCEEDED,
         wake_at=None,
         waits_for="",
+        waits_on="",
         reason="",
         waiting_since=None,
         ended_at=context.now,
@@ -310,6 +312,7 @@ def _after_failure(context: RunContext, failed: StepFailed) -> None:
             RunState.WAITING,
             wake_at=context.now + pause,
             waits_for=failing.waits_for(failed),
+            waits_on=failed.waits_on,
             reason=f"{failed.message} (try {run.attempt}, again in {int(pause.total_seconds()) + 1} s)"[:300],
             waiting_since=run.waiting_since or context.now,
         )
@@ -321,7 +324,8 @@ def _after_failure(context: RunContext, failed: StepFailed) -> None:
 def fail(context: RunContext, failed: StepFailed) -> None:
     """Stop the run for a person to look at."""
     run = context.run
-    _release(run, RunState.FAILED, wake_at=None, waits_for="", reason=failed.message[:300], ended_at=context.now)
+    ended = {"wake_at": None, "waits_for": "", "waits_on": "", "ended_at": context.now}
+    _release(run, RunState.FAILED, reason=failed.message[:300], **ended)
     turns.pass_on(run)
     context.fail_case(failed.message)
     failing.open_failure(run, workflow=context.definition.workflow, step=context.step.key, failed=failed)

@@ -55,6 +55,12 @@ class Run(Movable):
     priority = models.PositiveSmallIntegerField(default=50, help_text="Smaller is more urgent.")
     wake_at = models.DateTimeField(null=True, db_default=Now(), help_text="When a worker looks at it next.")
     waits_for = models.CharField(max_length=12, blank=True, choices=WaitsFor)
+    waits_on = models.CharField(
+        max_length=90,
+        blank=True,
+        db_default="",
+        help_text="Which connection it waits for and for what, as connection/operation.",
+    )
     reason = models.CharField(max_length=300, blank=True, help_text="Why it waits or failed, in words.")
     waiting_since = models.DateTimeField(null=True)
     attempt = models.PositiveSmallIntegerField(default=0, help_text="Failed tries of the current step.")
@@ -142,6 +148,11 @@ class Run(Movable):
             models.Index(name="workflows_run_begun_by", fields=["trigger", "-id"], condition=~Q(trigger=None)),
             models.Index(name="workflows_run_children", fields=["parent"], condition=~Q(parent=None)),
             models.Index(
+                name="workflows_run_waits_on",
+                fields=["organization", "waits_on", "priority"],
+                condition=Q(state=RunState.WAITING) & ~Q(waits_on=""),
+            ),
+            models.Index(
                 name="workflows_run_waiting",
                 fields=["organization", "waiting_since"],
                 condition=Q(state=RunState.WAITING),
@@ -150,6 +161,11 @@ class Run(Movable):
 
     def __str__(self) -> str:
         return f"run {self.pk}"
+
+    @property
+    def acts(self) -> bool:
+        """Whether only the answer to an action wakes it; one whose action is held waits for the connection."""
+        return self.waits_for == WaitsFor.ACTION or (self.waits_for == WaitsFor.CONNECTION and self.wake_at is None)
 
 
 class StepRun(models.Model):
