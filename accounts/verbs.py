@@ -5,6 +5,8 @@ VERBS = {
     "accounts__organization__changed": "changed the organization",
     "accounts__calendar__added": "added the business calendar",
     "accounts__calendar__changed": "changed the business calendar",
+    "accounts__organization__switched_off": "switched the organization off",
+    "accounts__organization__switched_on": "switched the organization on",
     "accounts__person__added": "added the person",
     "accounts__person__changed": "changed the person",
     "accounts__user__added": "added the account",

@@ -13,14 +13,18 @@ class IntegrationsConfig(AppConfig):
             verbs,  # noqa: F401 - registers the audit verbs
             watching,
         )
-        from integrations.connectors import stripe
+        from integrations.breakers import ALERT
+        from integrations.connectors import stripe, webhook
         from integrations.definitions import connections_exist
         from integrations.reconciliation import effects
-        from integrations.steps.act import Act, stands
+        from integrations.steps.act import Act
         from integrations.steps.gather import Gather
+        from integrations.steps.moving import stands
         from integrations.steps.notify import Notify, teams_exist
         from workflows import registry
+        from workflows.alerts import add_alert_kind
 
+        add_alert_kind(ALERT, "A connection is in trouble")
         registry.add_step_kind(Gather())
         registry.add_step_kind(Act())
         registry.add_step_kind(Notify())
@@ -32,3 +36,4 @@ class IntegrationsConfig(AppConfig):
         watching.register()
         readers.register()
         stripe.register()
+        webhook.register()

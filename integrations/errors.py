@@ -34,6 +34,13 @@ class CallFailed(Exception):
         self.call = call
 
 
+class NobodyKnows(CallFailed):
+    """Whether an effect happened can be found out neither by its key nor by a look-up: a person has to ask."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(FailureKind.DATA, message, effect_possible=True)
+
+
 class AddressRefused(DomainError):
     """An outbound address is not one the desk may call."""
 

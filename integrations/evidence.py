@@ -1,16 +1,19 @@
 """Collecting evidence for many cases at once: one query a table, one gateway call a payment."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import timedelta
 from typing import Any
 
 from django.db.models import Q, Sum
 
+from integrations.breakers import Place
 from integrations.errors import CallFailed
 from integrations.facts import Evidence
 from integrations.gateways import PaymentSeen, Receipt, gateway_of
+from integrations.holds import READ
 from integrations.lines import lines_of
+from integrations.logbook import Logbook
 from integrations.models import Call, Connection, Customer, Order, OrderLine, Payment, Refund
 from opsdesk.lib import clock
 from workflows.errors import StepFailed
@@ -120,31 +123,48 @@ def _counts_against(other: Case, case: Case) -> bool:
     return other.state == CaseState.DONE or other.pk < case.pk or before < asked
 
 
-def ask_gateway(found: Mapping[int, Evidence], connections: Mapping[int, Connection]) -> dict[int, Answer]:
+def ask_gateway(
+    found: Mapping[int, Evidence], connections: Mapping[int, Connection], probes: Mapping[Place, int]
+) -> dict[int, Answer]:
     """Ask each case's gateway for its payment, several at once; `connections` is by case id. The calls are logged."""
-    jobs = [(case_id, connections[case_id]) for case_id, evidence in found.items() if evidence.case.target]
-    calls: list[Call] = []
-
-    def ask(job: tuple[int, Connection]) -> tuple[int, Answer]:
-        case_id, connection = job
-        gateway = gateway_of(connection)
-        try:
-            return case_id, _payment(gateway, found[case_id])
-        except CallFailed as failed:
-            if failed.kind == FailureKind.DATA:
-                return case_id, (None, [], f"The gateway does not show this payment: {failed.message}")
-            return case_id, StepFailed(
-                failed.kind, failed.message, retry_after=failed.retry_after, connection=connection.slug
-            )
-        finally:
-            calls.extend(gateway.calls)
-
+    jobs = [(case_id, connections[case_id]) for case_id, evidence in found.items()]
+    answers: dict[int, Answer] = {}
+    written = Logbook(probes)
     try:
         # All at once: none spends its run's lease waiting for others.
         with ThreadPoolExecutor(max_workers=max(len(jobs), 1)) as pool:
-            return dict(pool.map(ask, jobs))
+            under_way = [pool.submit(_ask, found[case_id], connection) for case_id, connection in jobs]
+            for done in as_completed(under_way):
+                case_id, answer, calls = done.result()
+                answers[case_id] = answer
+                written.add(calls)
     finally:
-        Call.objects.bulk_create(calls)
+        written.close()
+    return answers
+
+
+def _ask(evidence: Evidence, connection: Connection) -> tuple[int, Answer, list[Call]]:
+    """One gateway's answer, in a thread without a database connection, with its log rows."""
+    answer: Answer
+    calls: list[Call] = []
+    try:
+        gateway = gateway_of(connection)
+        calls = gateway.calls
+        answer = _payment(gateway, evidence)
+    except CallFailed as failed:
+        if failed.kind == FailureKind.DATA:
+            answer = (None, [], f"The gateway does not show this payment: {failed.message}")
+        else:
+            answer = StepFailed(
+                failed.kind,
+                failed.message,
+                retry_after=failed.retry_after,
+                connection=connection.slug,
+                operation=READ,
+            )
+    for call in calls:
+        call.part_of = READ
+    return evidence.case.pk, answer, calls
 
 
 def _payment(gateway: Any, evidence: Evidence) -> Answer:

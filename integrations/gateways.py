@@ -1,13 +1,16 @@
 """What the desk needs of a payment gateway. Connectors implement it; nothing above knows which one answers."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import ClassVar, Protocol, runtime_checkable
+from datetime import datetime
+from typing import Protocol, runtime_checkable
 from uuid import UUID
 
+from integrations.errors import CallFailed
 from integrations.models import Call, Connection
+from integrations.operations import build, connector_names
 from opsdesk.lib.money import Money
+from workflows.states import FailureKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +42,13 @@ class Receipt:
     case: str = ""
 
 
-class RefundGateway(Protocol):
-    """Gives a customer's money back; safe to call again with the same key within `key_life`.
+@runtime_checkable
+class PaymentGateway(Protocol):
+    """Knows payments and what went back of them. Every method raises CallFailed."""
 
-    Every method raises CallFailed. `calls` collects the unsaved log rows of everything that was sent.
-    """
-
-    key_life: ClassVar[timedelta]
     calls: list[Call]
 
     def payment(self, reference: str) -> PaymentSeen: ...
-    def refund(self, *, payment: str, amount: Money, key: UUID, case: str) -> Receipt: ...
-    def find_refund(self, *, payment: str, key: UUID) -> Receipt | None: ...
-    def retrieve_refund(self, reference: str) -> Receipt: ...
     def refunds_of(self, payment: str) -> Sequence[Receipt]: ...
 
 
@@ -65,27 +62,21 @@ class RefundLister(Protocol):
     def refund_as_it_is(self, reference: str) -> Receipt | None: ...
 
 
-_connectors: dict[str, Callable[[Connection], RefundGateway]] = {}
+def gateway_of(connection: Connection) -> PaymentGateway:
+    """The connector of a connection as one that knows payments, fresh, with an empty list of calls.
 
-
-def add_connector(name: str, build: Callable[[Connection], RefundGateway]) -> None:
-    """Register the connector that speaks the protocol `name`."""
-    _connectors[name] = build
-
-
-def gateway_of(connection: Connection) -> RefundGateway:
-    """The connector of a connection, fresh, with an empty list of calls; raises KeyError for an unknown protocol."""
-    return _connectors[connection.connector](connection)
-
-
-def connector_names() -> list[str]:
-    """Names of all registered protocols."""
-    return sorted(_connectors)
+    Raises KeyError for an unknown protocol, CallFailed for one that knows nothing of payments.
+    """
+    connector = build(connection)
+    if not isinstance(connector, PaymentGateway):
+        message = f"{connection.name} knows no payments: name the connection of a payment gateway."
+        raise CallFailed(FailureKind.DATA, message, effect_possible=False)
+    return connector
 
 
 def lister_of(connection: Connection) -> RefundLister | None:
     """The connector of a connection that can be reconciled, fresh; None where there is nothing to compare."""
     if connection.connector not in connector_names():
         return None
-    gateway = gateway_of(connection)
-    return gateway if isinstance(gateway, RefundLister) else None
+    connector = build(connection)
+    return connector if isinstance(connector, RefundLister) else None

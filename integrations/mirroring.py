@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 
 import structlog
 from django.db import transaction
@@ -12,9 +11,13 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from auditlog.services import Actor, record
+from integrations import limits
 from integrations.errors import CallFailed
 from integrations.gateways import PaymentSeen, Receipt, gateway_of
+from integrations.holds import READ
+from integrations.logbook import Logbook
 from integrations.models import Action, Call, Connection, Payment, Refund
+from integrations.reading import admit
 from integrations.states import ActionState
 from opsdesk.lib import clock
 from opsdesk.lib.crashing import crashpoint
@@ -64,7 +67,7 @@ def take_refund(payment: Payment, receipt: Receipt, *, ours: Action | None = Non
     counts = receipt.amount.minor if receipt.status != Refund.Status.FAILED else 0
     if ours is None and receipt.key:
         ours = Action.objects.filter(key=receipt.key).first()
-    released = ours.amount_minor if ours is not None and ours.holds_reservation else 0
+    released = (ours.amount_minor or 0) if ours is not None and ours.holds_reservation else 0
     if row is None:
         row = Refund.objects.create(
             organization_id=payment.organization_id,
@@ -119,13 +122,13 @@ def release(action: Action, payment: Payment) -> None:
     if not action.holds_reservation:
         return
     action.holds_reservation = False
-    payment.reserved_minor -= action.amount_minor
+    payment.reserved_minor -= action.amount_minor or 0
     payment.overbooked = payment.reserved_minor + payment.refunded_minor > payment.captured_minor
     payment.save(update_fields=["reserved_minor", "overbooked"])
 
 
 def reread_due(limit: int = 20) -> int:
-    """Ask gateways again about payments of which news arrived; returns how many were asked."""
+    """Ask gateways again about payments of which news arrived; returns how many were looked at."""
     Payment.objects.filter(reread_at__lte=Now(), told_refunded_minor=F("refunded_minor")).update(reread_at=None)
     with transaction.atomic():
         payments = list(
@@ -138,15 +141,18 @@ def reread_due(limit: int = 20) -> int:
     if not payments:
         return 0
     crashpoint("reread.claimed")
-    calls: list[Call] = []
+    admission = admit([(payment.connection, False) for payment in payments])
+    asked = [payment for payment, no in zip(payments, admission.refused, strict=True) if no is None]
+    written = Logbook(admission.probes)
     try:
-        with ThreadPoolExecutor(max_workers=len(payments)) as pool:
-            readings = pool.map(partial(_read, calls=calls), payments)
-            for payment, reading in zip(payments, readings, strict=True):
+        with ThreadPoolExecutor(max_workers=max(len(asked), 1)) as pool:
+            for payment, (reading, calls) in zip(asked, pool.map(_read, asked), strict=True):
                 crashpoint("reread.read")
                 _take_reading(payment, reading)
+                written.add(calls)
     finally:
-        Call.objects.bulk_create(calls)
+        written.close()
+        limits.give_back(admission.permits)
     return len(payments)
 
 
@@ -159,20 +165,21 @@ class _Reading:
     pause: timedelta = _REREAD_PAUSE
 
 
-def _read(payment: Payment, *, calls: list[Call]) -> _Reading:
-    """Ask the gateway, in a thread without a database connection; the log rows go to `calls`."""
+def _read(payment: Payment) -> tuple[_Reading, list[Call]]:
+    """Ask the gateway, in a thread without a database connection; with its log rows."""
+    reading, calls = _Reading(), list[Call]()
     try:
         gateway = gateway_of(payment.connection)
-        try:
-            return _Reading(gateway.payment(payment.reference), gateway.refunds_of(payment.reference))
-        finally:
-            calls.extend(gateway.calls)
+        calls = gateway.calls
+        reading = _Reading(gateway.payment(payment.reference), gateway.refunds_of(payment.reference))
     except CallFailed as failed:
         log.warning("payment_not_reread", payment=payment.reference, error=failed.message)
-        return _Reading(pause=max(failed.retry_after or timedelta(0), _REREAD_PAUSE))
+        reading = _Reading(pause=max(failed.retry_after or timedelta(0), _REREAD_PAUSE))
     except Exception:
         log.exception("payment_not_reread", payment=payment.reference)
-        return _Reading()
+    for call in calls:
+        call.part_of = READ
+    return reading, calls
 
 
 def _take_reading(payment: Payment, reading: _Reading) -> None:

@@ -6,64 +6,62 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
-from django.db import transaction
-from django.db.models import Q, QuerySet
-from django.db.models.functions import Now
 from structlog.contextvars import bind_contextvars, bound_contextvars
 
-from integrations import recording
-from integrations.errors import CallFailed
-from integrations.gateways import Receipt, RefundGateway, gateway_of
-from integrations.models import Action, Call
-from integrations.states import ActionState
+from integrations import limits, queueing, recording
+from integrations.claiming import claim
+from integrations.errors import CallFailed, NobodyKnows
+from integrations.logbook import Logbook
+from integrations.models import Action, Call, Payment
+from integrations.operations import Connector, Effect, Intent, Operation, connector_of
 from opsdesk.lib import clock
 from opsdesk.lib.crashing import crashpoint
 from opsdesk.lib.database import is_lost, patiently
-from opsdesk.lib.rows import write_changes
-from workflows.engine.failing import MOST_COUNTED
-from workflows.recovery import mode, tide
 from workflows.states import FailureKind
 
 log = structlog.get_logger(__name__)
 
-# Longer than the longest call: a worker that is silent for this long is gone.
-LEASE = timedelta(seconds=60)
 # What the longest call takes, and a little more: none is begun that could outlast the lease.
 LONGEST_CALL = timedelta(seconds=30)
 # What no key protects may still be on its way for so long, although the gateway does not show it.
 _UNDER_WAY = timedelta(minutes=5)
-# What was sent and is only looked at: reading goes on behind a kill switch for actions.
-_TO_READ = (ActionState.SUCCEEDED, ActionState.MISMATCHED)
-_CLAIMED = ("state", "attempts", "due_at", "lease_until", "epoch", "first_sent_at", "message")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one try: a refund (read back or not), a trouble, or why there certainly was no effect."""
+    """What came of one try: an effect (read back or not), a trouble, or why there certainly was no effect.
 
-    receipt: Receipt | None = None
-    read_back: Receipt | None = None
+    `final` when the effect cannot be read back: that it was accepted is all there will ever be to know.
+    """
+
+    seen: Effect | None = None
+    read_back: Effect | None = None
     trouble: CallFailed | None = None
     never_happened: str = ""
+    final: bool = False
 
 
 def send_due(limit: int = 20) -> int:
-    """Send, look up or verify the actions whose time has come; returns how many."""
-    actions = claim(limit)
-    if not actions:
-        return 0
-    calls: list[Call] = []
+    """Send, look up or verify the actions whose time has come; returns how many were looked at."""
+    claimed = claim(limit)
+    queueing.wake_probes(claimed.holds)
+    queueing.say_why(claimed.holds)
+    if not claimed.actions:
+        return claimed.looked_at
+    written = Logbook(claimed.probes)
     try:
         # All at once, so that none spends its lease waiting for others; each is recorded when its answer comes.
-        with ThreadPoolExecutor(max_workers=len(actions)) as pool:
-            under_way = {pool.submit(copy_context().run, _try, action, calls): action for action in actions}
+        with ThreadPoolExecutor(max_workers=len(claimed.actions)) as pool:
+            under_way = {pool.submit(copy_context().run, _try, action): action for action in claimed.actions}
             for done in as_completed(under_way):
-                action = under_way[done]
+                action, (answer, calls) = under_way[done], done.result()
                 with bound_contextvars(**_ids(action)):
-                    _record(action, done.result())
+                    _record(action, answer)
+                written.add(calls)
+                limits.give_back(claimed.permits[pk] for pk in [action.pk] if pk in claimed.permits)
     finally:
-        Call.objects.bulk_create(calls)
-    return len(actions)
+        written.close()
+    return claimed.looked_at
 
 
 def _ids(action: Action) -> dict[str, int]:
@@ -71,21 +69,21 @@ def _ids(action: Action) -> dict[str, int]:
     return {"action_id": action.pk, "run_id": action.run_id, "case_id": action.case_id}
 
 
-def _try(action: Action, calls: list[Call]) -> Answer:
-    """One try, in a thread without a database connection; its log rows go to `calls`."""
+def _try(action: Action) -> tuple[Answer, list[Call]]:
+    """One try, in a thread without a database connection, with its log rows."""
     bind_contextvars(**_ids(action))  # in this thread's own copy
+    calls: list[Call] = []
     try:
-        gateway = gateway_of(action.connection)
-        try:
-            return carry_out(gateway, action)
-        finally:
-            for row in gateway.calls:
-                row.action_id = action.pk
-            calls.extend(gateway.calls)
+        connector = connector_of(action.connection)
+        calls = connector.calls
+        answer = carry_out(connector, action)
     except Exception as error:
         log.exception("action_broke")
         message = f"The desk stumbled over it: {type(error).__name__}: {error}"[:300]
-        return Answer(trouble=CallFailed(FailureKind.TRANSIENT, message, effect_possible=True))
+        answer = Answer(trouble=CallFailed(FailureKind.TRANSIENT, message, effect_possible=True))
+    for row in calls:
+        row.action_id, row.part_of = action.pk, action.operation
+    return answer, calls
 
 
 def _record(action: Action, answer: Answer) -> None:
@@ -100,136 +98,136 @@ def _record(action: Action, answer: Answer) -> None:
         log.exception("answer_not_recorded")
 
 
-def claimable() -> QuerySet[Action]:
-    """Actions a worker may take now, the longest due first: due, and held back by no switch."""
-    may_send = ~Q(organization_id__in=mode.held()) & Q(
-        state__in=[ActionState.RESERVED, ActionState.SENDING, ActionState.UNKNOWN],
-        connection__acting_enabled=True,
-        organization__acting_enabled=True,
-        run__workflow__enabled=True,
-    )
-    return (
-        Action.objects.filter(may_send | Q(state__in=_TO_READ), due_at__lte=Now(), connection__enabled=True)
-        # News about the payment is read first: it may leave less than is held.
-        .exclude(state=ActionState.RESERVED, payment__reread_at__lte=Now())
-        .order_by("due_at")
-    )
-
-
-def claim(limit: int) -> list[Action]:
-    """Take due actions for this worker. An expired lease means the answer was lost: unknown, never failed."""
-    tide.look_when_connected_anew()
-    with transaction.atomic():
-        due = claimable().select_related("connection", "payment").select_for_update(skip_locked=True, of=("self",))
-        actions = list(due[:limit])
-        now = clock.now()
-        for action in actions:
-            if action.state == ActionState.SENDING:
-                action.check_move(ActionState.UNKNOWN)
-                action.take_over(ActionState.UNKNOWN, message="The worker went away before the answer was recorded.")
-            changes = {"due_at": now + LEASE, "lease_until": now + LEASE, "epoch": action.epoch + 1}
-            state = action.state
-            if state not in _TO_READ:
-                action.check_move(ActionState.SENDING)
-                state = ActionState.SENDING
-                changes |= {"attempts": min(action.attempts + 1, MOST_COUNTED)}
-            # Whether it may have been sent before decides whether it is looked up first.
-            action.sent_before = action.first_sent_at is not None
-            action.take_over(state, first_sent_at=action.first_sent_at or now, **changes)
-        write_changes(actions, _CLAIMED)
-        if actions:
-            crashpoint("sending.before_commit")
-    if actions:
-        crashpoint("sending.after_commit")
-    return actions
-
-
-def carry_out(gateway: RefundGateway, action: Action) -> Answer:
+def carry_out(connector: Connector, action: Action) -> Answer:
     """One try at an action, outside any transaction. What may have been sent before is looked up first."""
+    attempt = _Attempt.of(connector, action)
     if action.external_reference:
-        return _read_back(gateway, action, None)
-    if action.payment.overbooked and not action.sent_before:
-        return Answer(
-            never_happened="Money went back past the desk meanwhile, so it was not sent: look at the payment."
-        )
+        return attempt.read_back(None)
+    payment: Payment | None = action.payment
+    if payment is not None and payment.overbooked and not action.sent_before:
+        words = "Money went back past the desk meanwhile, so it was not sent: look at the payment."
+        return Answer(never_happened=words)
     try:
-        receipt = _refund(gateway, action)
+        seen = attempt.bring_about()
     except CallFailed as trouble:
         return Answer(trouble=trouble)
-    if receipt is None:
-        words = "The gateway has no such refund, and its key brings none any more: it never happened."
-        return Answer(never_happened=words)
-    return Answer(receipt=receipt) if _time_is_up(action) else _read_back(gateway, action, receipt)
+    if seen is None:
+        return Answer(never_happened=attempt.never_happened)
+    if not attempt.operation.verifies:
+        return Answer(seen=seen, final=True)
+    return Answer(seen=seen) if attempt.time_is_up() else attempt.read_back(seen)
 
 
-def _read_back(gateway: RefundGateway, action: Action, receipt: Receipt | None) -> Answer:
-    reference = receipt.reference if receipt else action.external_reference
-    crashpoint("read_back.before")
-    try:
-        seen = gateway.retrieve_refund(reference)
-    except CallFailed as trouble:
-        return Answer(receipt=receipt, trouble=trouble)
-    crashpoint("read_back.after")
-    return Answer(receipt=receipt or seen, read_back=seen)
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One try of an action at its connector, by what its operation declares."""
 
+    connector: Connector
+    operation: Operation
+    action: Action
+    intent: Intent
 
-def _refund(gateway: RefundGateway, action: Action) -> Receipt | None:
-    """The refund as the gateway has it, made now if need be; None when there certainly is none and will be none."""
-    if action.sent_before:
-        found = _look_up(gateway, action)
-        if found is not None:
+    @classmethod
+    def of(cls, connector: Connector, action: Action) -> "_Attempt":
+        """Raises LookupError where the connector cannot do it, which a definition check keeps from being planned."""
+        found = [each for each in connector.operations if each.name == action.operation]
+        if not found or found[0].moves_money != action.moves_money:
+            raise LookupError(f"{action.connection} has no operation “{action.operation}” of this sort.")
+        return cls(connector, found[0], action, intent_of(action))
+
+    @property
+    def never_happened(self) -> str:
+        """Why there certainly was no effect, after a look-up that found none."""
+        who = "The gateway" if self.operation.moves_money else self.action.connection.name
+        return f"{who} has no such {self.operation.name}, and its key brings none any more: it never happened."
+
+    def time_is_up(self) -> bool:
+        """Whether one more call could outlast the lease: the rest is left to the next try."""
+        lease = self.action.lease_until
+        return lease is not None and clock.now() > lease - LONGEST_CALL
+
+    def read_back(self, seen: Effect | None) -> Answer:
+        """The effect as it is shown now, whatever its call answered."""
+        reference = seen.reference if seen else self.action.external_reference
+        crashpoint("read_back.before")
+        try:
+            shown = self.connector.read_back(self.operation.name, self.intent, reference)
+        except CallFailed as trouble:
+            return Answer(seen=seen, trouble=trouble)
+        crashpoint("read_back.after")
+        return Answer(seen=seen or shown, read_back=shown)
+
+    def bring_about(self) -> Effect | None:
+        """The effect as it is, brought about now if need be; None when there certainly is none and will be none."""
+        action = self.action
+        if action.sent_before:
+            found = self._look_up() if self.operation.idempotency.looks_up else None
+            if found is not None:
+                return found
+            if not self._key_still_lives():
+                self._refuse_to_repeat()
+                return None
+        crashpoint("call.before")
+        try:
+            seen = self.connector.perform(self.operation.name, self.intent)
+            crashpoint("call.after")
+            return seen
+        except CallFailed as trouble:
+            if trouble.kind != FailureKind.DATA or not (trouble.effect_possible or action.sent_before):
+                raise
+            # The refusal may be about our own first try that went through, or about the key: only a look-up tells.
+            if not self.operation.idempotency.looks_up:
+                raise self._for_a_person(trouble.message) from trouble
+            found = self._look_up()
+            if found is None and not trouble.effect_possible:
+                raise
             return found
-        if not _key_still_lives(gateway, action):
-            _refuse_while_under_way(action)
-            return None
-    crashpoint("call.before")
-    try:
-        receipt = gateway.refund(
-            payment=action.payment.reference,
-            amount=action.amount,
-            key=action.key,
-            case=f"CASE-{action.case_id}",
-        )
-        crashpoint("call.after")
-        return receipt
-    except CallFailed as trouble:
-        if trouble.kind != FailureKind.DATA or not (trouble.effect_possible or action.sent_before):
-            raise
-        # The refusal may be about our own first try that went through, or about the key itself: only a look-up tells.
-        found = _look_up(gateway, action)
-        if found is None and not trouble.effect_possible:
-            raise
+
+    def _look_up(self) -> Effect | None:
+        """Our effect, if it is there. A look-up that fails says nothing about the effect, so it stays in doubt."""
+        if self.time_is_up():
+            words = "The gateway took too long to be asked further."
+            raise CallFailed(FailureKind.TRANSIENT, words, effect_possible=True)
+        crashpoint("look_up.before")
+        try:
+            found = self.connector.look_up(self.operation.name, self.intent)
+        except CallFailed as trouble:
+            words = f"It could not be looked up: {trouble.message}"
+            raise CallFailed(
+                trouble.kind, words, effect_possible=True, retry_after=trouble.retry_after, call=trouble.call
+            ) from trouble
+        crashpoint("look_up.after")
+        if found is None and self.time_is_up():
+            words = "The look-up took too long to send it again."
+            raise CallFailed(FailureKind.TRANSIENT, words, effect_possible=True)
         return found
 
+    def _key_still_lives(self) -> bool:
+        first = self.action.first_sent_at
+        return first is not None and clock.now() - first < self.operation.idempotency.key_life
 
-def _look_up(gateway: RefundGateway, action: Action) -> Receipt | None:
-    """Our refund, if the gateway has it. A look-up that fails says nothing about the refund, so it stays in doubt."""
-    if _time_is_up(action):
-        raise CallFailed(FailureKind.TRANSIENT, "The gateway took too long to be asked further.", effect_possible=True)
-    crashpoint("look_up.before")
-    try:
-        found = gateway.find_refund(payment=action.payment.reference, key=action.key)
-    except CallFailed as trouble:
-        words = f"It could not be looked up: {trouble.message}"
-        raise CallFailed(
-            trouble.kind, words, effect_possible=True, retry_after=trouble.retry_after, call=trouble.call
-        ) from trouble
-    crashpoint("look_up.after")
-    if found is None and _time_is_up(action):
-        raise CallFailed(FailureKind.TRANSIENT, "The look-up took too long to send it again.", effect_possible=True)
-    return found
+    def _refuse_to_repeat(self) -> None:
+        """Nothing is found and the key protects no more: only what was sent long ago has certainly come to nothing."""
+        if not self.operation.idempotency.looks_up:
+            raise self._for_a_person("The answer was lost, and its key protects no more.")
+        first = self.action.first_sent_at
+        if first is not None and clock.now() - first < _UNDER_WAY:
+            words = "The gateway does not show it; it may yet come."
+            raise CallFailed(FailureKind.TRANSIENT, words, effect_possible=True)
 
-
-def _key_still_lives(gateway: RefundGateway, action: Action) -> bool:
-    return action.first_sent_at is not None and clock.now() - action.first_sent_at < gateway.key_life
+    def _for_a_person(self, why: str) -> "NobodyKnows":
+        name = self.action.connection.name
+        return NobodyKnows(f"{why} {name} cannot be asked whether it happened: look there, then say what is true.")
 
 
-def _refuse_while_under_way(action: Action) -> None:
-    """Nothing is found and the key protects no more: only what was sent long ago has certainly come to nothing."""
-    if action.first_sent_at is not None and clock.now() - action.first_sent_at < _UNDER_WAY:
-        raise CallFailed(FailureKind.TRANSIENT, "The gateway does not show it; it may yet come.", effect_possible=True)
-
-
-def _time_is_up(action: Action) -> bool:
-    """Whether one more call could outlast the lease: the rest is left to the next try."""
-    return action.lease_until is not None and clock.now() > action.lease_until - LONGEST_CALL
+def intent_of(action: Action) -> Intent:
+    """What the connector is told: always the same for the same action."""
+    payment: Payment | None = action.payment
+    return Intent(
+        key=action.key,
+        case=f"CASE-{action.case_id}",
+        fields=action.fields,
+        planned_at=action.created_at,
+        target=payment.reference if payment is not None else "",
+        amount=action.amount,
+    )

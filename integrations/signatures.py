@@ -52,6 +52,13 @@ def verify(endpoint: Endpoint, headers: Mapping[str, str], body: bytes, now: dat
     return _SCHEMES[endpoint.scheme](secrets, headers, body, now)
 
 
+def sign(secret: str, *, message: str, at: datetime, body: bytes) -> dict[str, str]:
+    """The headers with which Standard Webhooks proves who sends a body; raises BadSignature for an odd secret."""
+    seconds = str(int(at.timestamp()))
+    signature = base64.b64encode(_digest(_standard_key(secret), f"{message}.{seconds}.".encode() + body)).decode()
+    return {"webhook-id": message, "webhook-timestamp": seconds, "webhook-signature": f"v1,{signature}"}
+
+
 def _secrets(endpoint: Endpoint, now: datetime) -> Iterator[str]:
     yield decrypt(endpoint.secret)
     if endpoint.old_secret and endpoint.old_secret_until and now < endpoint.old_secret_until:

@@ -1,4 +1,4 @@
-"""State machines of the outside: actions and notices."""
+"""State machines of the outside: actions, breakers and notices."""
 
 from collections.abc import Mapping
 
@@ -34,6 +34,20 @@ ACTION_WRITTEN_AT_ONCE = (
     (ActionState.SENDING, ActionState.MISMATCHED),
 )
 ACTION_IN_DOUBT = frozenset({ActionState.SENDING, ActionState.UNKNOWN})
+
+
+class BreakerState(models.TextChoices):
+    CLOSED = "closed", "Closed: calls go out"
+    OPEN = "open", "Open: calls are held"
+    HALF_OPEN = "half_open", "Half-open: one call finds out"
+
+
+# Calls decide open → half-open → closed or open again; staff may force it open or closed from wherever it is.
+BREAKER_MOVES: Mapping[str, frozenset[str]] = {
+    BreakerState.CLOSED: frozenset({BreakerState.OPEN}),
+    BreakerState.OPEN: frozenset({BreakerState.HALF_OPEN, BreakerState.CLOSED}),
+    BreakerState.HALF_OPEN: frozenset({BreakerState.CLOSED, BreakerState.OPEN}),
+}
 
 
 class NoticeState(models.TextChoices):
@@ -101,3 +115,16 @@ class Remedy(models.TextChoices):
     TAKE_OVER = "take_over", "Take over what the gateway shows"
     IT_WAS = "it_was", "It was for this case: let the case go on after it"
     LEAVE = "leave", "Leave it as it is: it is settled elsewhere"
+
+
+class HoldKind(models.TextChoices):
+    """What keeps work from going out."""
+
+    OFF = "off", "switched off"
+    PAUSED = "paused", "sending is paused"
+    OPERATION_OFF = "operation_off", "operation switched off"
+    WINDOW = "window", "maintenance"
+    BREAKER = "breaker", "breaker open"
+    QUIET = "quiet", "asked to stay away"
+    LIMIT = "limit", "limit reached"
+    BUDGET = "budget", "retry budget used up"

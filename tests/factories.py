@@ -15,9 +15,19 @@ from approvals.models import ReasonCode, Review, Stage, TierSettings, Vote
 from approvals.policies import publish_bands
 from approvals.states import ReviewState, Verdict
 from approvals.voters import person_key
-from integrations.models import Action, Break, Call, Connection, Endpoint, Payment, Reconciliation
+from integrations.models import (
+    Action,
+    Break,
+    Breaker,
+    Call,
+    Connection,
+    Endpoint,
+    MaintenanceWindow,
+    Payment,
+    Reconciliation,
+)
 from integrations.secrets import encrypt
-from integrations.states import ActionState, BreakKind, ReconciliationState
+from integrations.states import ActionState, BreakerState, BreakKind, ReconciliationState
 from opsdesk.lib import clock
 from opsdesk.settings import BASE_DIR
 from workflows.models import (
@@ -428,6 +438,20 @@ def make_action(run: Run, *, state: ActionState = ActionState.RESERVED, **fields
         state=state,
         **{**defaults, **fields},
     )
+
+
+def make_window(connection: Connection, *, minutes: float = 60, **fields: Any) -> MaintenanceWindow:
+    """Maintenance that has begun and lasts for so many minutes more."""
+    now = clock.now()
+    fields = {"starts_at": now - timedelta(minutes=1), "reason": "They move house.", **fields}
+    return MaintenanceWindow.objects.create(connection=connection, ends_at=now + timedelta(minutes=minutes), **fields)
+
+
+def make_open_breaker(connection: Connection, operation: str = "refund", **fields: Any) -> Breaker:
+    """A breaker that calls opened, half a minute before its next try."""
+    fields = {"state": BreakerState.OPEN, "probe_at": clock.now() + timedelta(seconds=30), **fields}
+    fields = {"reason": "12 of 14 calls failed within 30 s.", "moved_at": clock.now(), **fields}
+    return Breaker.objects.create(connection=connection, operation=operation, **fields)
 
 
 def make_call(connection: Connection, *, outcome: str = "ok", **fields: Any) -> Call:

@@ -1,5 +1,5 @@
-"""Outside systems in the admin: connections, and the endpoints they knock at."""
+"""Outside systems in the admin: connections, their maintenance, and the endpoints they knock at."""
 
-from integrations.admin.connections import ConnectionAdmin, EndpointAdmin
+from integrations.admin.connections import ConnectionAdmin, EndpointAdmin, MaintenanceWindowAdmin
 
-__all__ = ["ConnectionAdmin", "EndpointAdmin"]
+__all__ = ["ConnectionAdmin", "EndpointAdmin", "MaintenanceWindowAdmin"]

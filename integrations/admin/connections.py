@@ -1,4 +1,4 @@
-"""Connections and endpoints: addresses, secrets that only go in, and switches."""
+"""Connections, their maintenance and their endpoints: addresses, limits, secrets that only go in, and switches."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from accounts.recorded import RecordedAdmin
-from integrations.admin.forms import ConnectionForm, EndpointForm
-from integrations.models import Connection, Endpoint
+from integrations.admin.forms import ConnectionForm, EndpointForm, WindowForm
+from integrations.models import Connection, Endpoint, MaintenanceWindow
 
 
 @admin.register(Connection)
@@ -27,9 +27,17 @@ class ConnectionAdmin(RecordedAdmin):
         (
             "Address and key",
             {
-                "fields": ["base_url", "stored_secret", "new_secret"],
+                "fields": ["base_url", "options", "stored_secret", "new_secret"],
                 "description": "Calls go to this address only, after it was found to be a public one. A new address "
                 "needs its key again, so that no key is ever sent to a place it was not given for.",
+            },
+        ),
+        (
+            "Limits",
+            {
+                "fields": ["calls_per_second", "burst", "most_at_once", "most_attempts"],
+                "description": "What finds no room waits; nothing fails for it. Retries take at most a tenth of all "
+                "calls, at least one a second, whatever is set here.",
             },
         ),
         (
@@ -78,3 +86,27 @@ class EndpointAdmin(RecordedAdmin):
     def stored_secret(self, endpoint: Endpoint) -> str:
         """Whether there is one; nothing about what it is."""
         return "stored, encrypted" if endpoint.secret else "none"
+
+
+@admin.register(MaintenanceWindow)
+class MaintenanceWindowAdmin(RecordedAdmin):
+    """When outside systems are worked on. A window is ended early on the connection's page of the desk."""
+
+    noun = "integrations.window"
+    added = "planned"
+    organization_path = "connection__organization_id"
+    given_once = ["connection"]
+    form = WindowForm
+    list_display = ["connection", "starts_at", "ends_at", "reason", "ended_at"]
+    list_select_related = ["connection"]
+    readonly_fields = ["ended_at"]
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": ["connection", "starts_at", "ends_at", "reason", "ended_at"],
+                "description": "Everything that would be sent or read waits meanwhile, with this reason, and goes out "
+                "by itself when the window ends.",
+            },
+        ),
+    ]

@@ -3,15 +3,16 @@
 import base64
 import binascii
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from django import forms
 
 from accounts.recorded import RecordedForm
 from integrations.errors import AddressRefused
-from integrations.gateways import connector_names
 from integrations.http import check_url
-from integrations.models import Connection, Endpoint
+from integrations.models import Connection, Endpoint, MaintenanceWindow
+from integrations.operations import connector_names, options_of
 from integrations.secrets import encrypt
 from opsdesk.lib import clock
 
@@ -45,11 +46,40 @@ class ConnectionForm(RecordedForm):
         assume_scheme="https",
         help_text="Root of its API, with https; empty where it only sends to us.",
     )
+    calls_per_second = forms.DecimalField(
+        required=False,
+        min_value=Decimal("0.01"),
+        max_digits=6,
+        decimal_places=2,
+        help_text="Calls a second that the other side allows; empty: as many as there are.",
+    )
+    burst = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=10_000,
+        help_text="Calls that may go out at once after a pause; empty: those of two seconds.",
+    )
+    most_at_once = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=1_000,
+        help_text="Tries under way at the same time; empty: as many as there are.",
+    )
+    most_attempts = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=50,
+        help_text="Tries that certainly had no effect, before a person looks; empty: as before, three at first. "
+        "Outages use up none.",
+    )
     new_secret = secret_field("API key. Stored encrypted and never shown again; empty keeps the stored one.")
 
     class Meta:
         model = Connection
-        fields = ["organization", "slug", "name", "connector", "base_url", "enabled"]
+        fields = [
+            "organization", "slug", "name", "connector", "base_url", "options", "enabled", "calls_per_second",
+            "burst", "most_at_once", "most_attempts",
+        ]  # fmt: skip
 
     def clean_base_url(self) -> str:
         """Refuse what the door out would refuse."""
@@ -60,6 +90,34 @@ class ConnectionForm(RecordedForm):
             except AddressRefused as refusal:
                 raise forms.ValidationError(str(refusal)) from refusal
         return url
+
+    options = forms.JSONField(
+        required=False,
+        help_text="What the connector must be told besides, as {name: text}; its README lists the names.",
+        widget=forms.Textarea(attrs={"rows": 3, "cols": 80}),
+    )
+
+    def clean_options(self) -> dict[str, str]:
+        """Only what the connector knows, each in the form it asks for."""
+        given = self.cleaned_data["options"] or {}
+        known = {option.name: option for option in options_of(self.cleaned_data.get("connector", ""))}
+        if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
+            raise forms.ValidationError("Options are names with texts, such as {}.")
+        problems = [f"This connector has no option “{name}”." for name in given if name not in known]
+        problems += [
+            f"{known[name].label}: {text}"
+            for name, value in given.items()
+            if name in known
+            for text in [known[name].check(value)]
+            if text
+        ]
+        if problems:
+            raise forms.ValidationError(problems)
+        return given
+
+    def clean_most_attempts(self) -> int:
+        """Empty keeps what is there."""
+        return int(self.cleaned_data["most_attempts"] or self.instance.most_attempts)
 
     def clean(self) -> dict[str, Any]:
         """A connector needs address and key, and a new address needs its key again."""
@@ -121,6 +179,24 @@ class EndpointForm(RecordedForm):
             endpoint.old_secret_until = clock.now() + timedelta(hours=hours) if keep else None
             endpoint.secret = encrypt(secret)
         return super().save(commit)
+
+
+class WindowForm(RecordedForm):
+    """A stretch of maintenance, which has to lie ahead."""
+
+    class Meta:
+        model = MaintenanceWindow
+        fields = ["connection", "starts_at", "ends_at", "reason"]
+
+    def clean(self) -> dict[str, Any]:
+        """It ends after it starts, and not in the past."""
+        values = super().clean() or self.cleaned_data
+        starts, ends = values.get("starts_at"), values.get("ends_at")
+        if starts and ends and ends <= starts:
+            self.add_error("ends_at", "It ends after it starts.")
+        elif ends and ends <= clock.now():
+            self.add_error("ends_at", "That is over already.")
+        return values
 
 
 def _is_key(secret: str) -> bool:

@@ -38,11 +38,12 @@ class Answer:
     def failed(self, kind: FailureKind, message: str, *, effect_possible: bool) -> CallFailed:
         """The failure to raise instead of using this answer; its log row says so too."""
         self.call.outcome, self.call.message = kind, visible(message)[:300]
+        self.call.told = retry_after(self.headers)
         return CallFailed(
             kind,
             self.call.message,
             effect_possible=effect_possible,
-            retry_after=retry_after(self.headers),
+            retry_after=self.call.told,
             call=self.call,
         )
 

@@ -1,7 +1,9 @@
-"""The rows of the outside: connections, endpoints, calls, mirrors of records, actions and notices."""
+"""The rows of the outside: connections with what limits them, endpoints, calls, mirrors, actions and notices."""
 
 from integrations.models.actions import Action
+from integrations.models.breakers import Breaker
 from integrations.models.connections import Call, Connection, Endpoint
+from integrations.models.limits import MaintenanceWindow, OperationSwitch, Permit, Throttle
 from integrations.models.mirrors import Customer, Order, OrderLine, Payment, Refund
 from integrations.models.notices import Notice
 from integrations.models.reconciliation import Break, Reconciliation
@@ -9,14 +11,19 @@ from integrations.models.reconciliation import Break, Reconciliation
 __all__ = [
     "Action",
     "Break",
+    "Breaker",
     "Call",
     "Connection",
     "Customer",
     "Endpoint",
+    "MaintenanceWindow",
     "Notice",
+    "OperationSwitch",
     "Order",
     "OrderLine",
     "Payment",
+    "Permit",
     "Reconciliation",
     "Refund",
+    "Throttle",
 ]

@@ -38,10 +38,13 @@ class Action(Movable):
     step = models.CharField(max_length=40)
     connection = models.ForeignKey(Connection, on_delete=models.PROTECT, related_name="actions", db_index=False)
     operation = models.CharField(max_length=40)
-    authorization = models.OneToOneField(Authorization, on_delete=models.PROTECT, related_name="action")
-    payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="actions")
-    amount_minor = models.BigIntegerField()
-    currency = models.CharField(max_length=3)
+    moves_money = models.BooleanField(default=True, db_default=True)
+    # What moves money has these four, or the database refuses it; nothing else has any of them.
+    authorization = models.OneToOneField(Authorization, on_delete=models.PROTECT, null=True, related_name="action")
+    payment = models.ForeignKey(Payment, on_delete=models.PROTECT, null=True, related_name="actions")
+    amount_minor = models.BigIntegerField(null=True)
+    currency = models.CharField(max_length=3, blank=True)
+    fields = models.JSONField(default=dict, db_default={}, help_text="What the other side is told, by field.")
     # Random, made once: ids repeat after a restore, this does not.
     key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     state = models.CharField(max_length=12, choices=ActionState, default=ActionState.RESERVED, editable=False)
@@ -68,6 +71,32 @@ class Action(Movable):
             known_states("integrations_action_known_state", ActionState),
             models.CheckConstraint(name="integrations_action_amount_positive", condition=Q(amount_minor__gt=0)),
             models.CheckConstraint(
+                name="integrations_action_money_is_authorized",
+                condition=Q(
+                    moves_money=True,
+                    authorization__isnull=False,
+                    payment__isnull=False,
+                    amount_minor__isnull=False,
+                    currency__regex="^[A-Z]{3}$",
+                )
+                | Q(
+                    moves_money=False,
+                    authorization=None,
+                    payment=None,
+                    amount_minor=None,
+                    currency="",
+                    holds_reservation=False,
+                ),
+            ),
+            models.UniqueConstraint(
+                name="integrations_action_one_under_way_per_step",
+                fields=["case", "step", "connection", "operation"],
+                condition=Q(
+                    moves_money=False,
+                    state__in=[ActionState.RESERVED, ActionState.SENDING, ActionState.UNKNOWN],
+                ),
+            ),
+            models.CheckConstraint(
                 name="integrations_action_verified_at_iff_verified",
                 condition=Q(state=ActionState.VERIFIED, verified_at__isnull=False)
                 | (~Q(state=ActionState.VERIFIED) & Q(verified_at=None)),
@@ -91,15 +120,30 @@ class Action(Movable):
             pgtrigger.Protect(
                 name="intent_never_changed",
                 operation=pgtrigger.UpdateOf(
-                    "authorization_id", "case_id", "payment_id", "operation", "amount_minor", "currency", "key"
+                    "authorization_id",
+                    "case_id",
+                    "connection_id",
+                    "payment_id",
+                    "operation",
+                    "moves_money",
+                    "amount_minor",
+                    "currency",
+                    "fields",
+                    "key",
                 ),
             ),
             pgtrigger.Protect(name="never_removed", operation=pgtrigger.Delete),
         ]
 
     def __str__(self) -> str:
-        return f"{self.operation} {self.amount} for CASE-{self.case_id}"
+        return f"{self.what} for CASE-{self.case_id}"
 
     @property
-    def amount(self) -> Money:
-        return Money(self.amount_minor, self.currency)
+    def amount(self) -> Money | None:
+        """The money it moves; none where it moves none."""
+        return Money(self.amount_minor, self.currency) if self.amount_minor is not None else None
+
+    @property
+    def what(self) -> str:
+        """The effect in a few words: “refund of £20.00”, or “event”."""
+        return f"{self.operation} of {self.amount}" if self.moves_money else self.operation

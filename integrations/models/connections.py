@@ -1,5 +1,6 @@
 """Configured outside systems, the doors they knock at, and the log of our calls."""
 
+from datetime import timedelta
 from typing import ClassVar, Self
 
 from django.db import models
@@ -26,20 +27,55 @@ class Connection(models.Model):
         max_length=200, blank=True, help_text="Root of its API; empty where it only sends to us."
     )
     secret = EncryptedField(blank=True, help_text="API key; stored encrypted, never shown again.")
+    options = models.JSONField(
+        default=dict, db_default={}, blank=True, help_text="What its connector must be told besides, by name."
+    )
     enabled = models.BooleanField(default=True, help_text="Off: nothing is read from it or sent to it.")
     acting_enabled = models.BooleanField(default=True, help_text="Kill switch for actions: reading goes on.")
     paused_reason = models.CharField(max_length=200, blank=True)
+    calls_per_second = models.DecimalField(
+        max_digits=6,
+        decimal_places=2,
+        null=True,
+        blank=True,
+        help_text="Calls a second that the other side allows; empty: as many as there are.",
+    )
+    burst = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        help_text="Calls that may go out at once after a pause; empty: those of two seconds.",
+    )
+    most_at_once = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Tries under way at the same time; empty: as many as there are."
+    )
+    most_attempts = models.PositiveSmallIntegerField(
+        default=3,
+        db_default=3,
+        help_text="Tries of a call that certainly had no effect, before a person looks. Outages use up none.",
+    )
 
     objects: ClassVar[ConnectionQuerySet] = ConnectionQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
         ordering = ["organization", "name"]
         constraints = [
-            models.UniqueConstraint(name="integrations_connection_slug_once", fields=["organization", "slug"])
+            models.UniqueConstraint(name="integrations_connection_slug_once", fields=["organization", "slug"]),
+            models.CheckConstraint(
+                name="integrations_connection_limits_let_some_through",
+                condition=(models.Q(calls_per_second=None) | models.Q(calls_per_second__gt=0))
+                & (models.Q(burst=None) | models.Q(burst__gt=0))
+                & (models.Q(most_at_once=None) | models.Q(most_at_once__gt=0))
+                & models.Q(most_attempts__gt=0),
+            ),
         ]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def limited(self) -> bool:
+        """Whether its calls are counted before they go out."""
+        return self.calls_per_second is not None or self.most_at_once is not None
 
 
 class Endpoint(models.Model):
@@ -89,20 +125,29 @@ class Call(models.Model):
 
     connection = models.ForeignKey(Connection, on_delete=models.PROTECT, related_name="calls", db_index=False)
     action = models.ForeignKey("Action", on_delete=models.PROTECT, null=True, related_name="calls")
-    operation = models.CharField(max_length=40)
+    operation = models.CharField(max_length=40, help_text="What this one call was for.")
+    part_of = models.CharField(
+        max_length=40, blank=True, db_default="", help_text="The operation it was part of, whose breaker it counts for."
+    )
     method = models.CharField(max_length=8)
     path = models.CharField(max_length=200)
     status = models.PositiveSmallIntegerField(null=True, help_text="HTTP status; empty when no answer came.")
     outcome = models.CharField(max_length=16, help_text="ok, or the kind of failure.")
     message = models.CharField(max_length=300, blank=True)
     milliseconds = models.PositiveIntegerField()
-    at = models.DateTimeField(db_default=Now())
+    at = models.DateTimeField(db_default=Now(), help_text="When its answer was written down.")
+
+    # How long the answer asked us to stay away; said to the breaker, kept nowhere.
+    told: timedelta | None = None
 
     objects: ClassVar[models.Manager["Call"]] = CallQuerySet.as_manager()
 
     class Meta:
         ordering = ["-pk"]
-        indexes = [models.Index(name="integrations_call_latest", fields=["connection", "-id"])]
+        indexes = [
+            models.Index(name="integrations_call_latest", fields=["connection", "-id"]),
+            models.Index(name="integrations_call_of_late", fields=["connection", "-at"]),
+        ]
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}: {self.status or 'no answer'}"

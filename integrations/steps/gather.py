@@ -3,14 +3,18 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from integrations import mirroring
+from integrations import limits, mirroring, reading
 from integrations.evidence import Answer, ask_gateway, collect
 from integrations.facts import Evidence, disagreements, facts_of
 from integrations.gateways import PaymentSeen, Receipt
+from integrations.holds import READ
 from integrations.models import Connection
+from integrations.queueing import place
+from integrations.reading import Refused
 from workflows.engine.context import RunContext
-from workflows.engine.outcomes import Done, Outcome
+from workflows.engine.outcomes import Done, Outcome, Wait
 from workflows.errors import StepFailed
+from workflows.states import WaitsFor
 
 
 class Gather:
@@ -33,23 +37,36 @@ class Gather:
             for connection in Connection.objects.filter(slug__in=set(slugs.values()))
         }
         found = collect([context.case for context in contexts])
-        asked: dict[int, Connection] = {}
+        wishes: dict[int, tuple[Connection, bool]] = {}
         for context in contexts:
             connection = connections.get((context.run.organization_id, slugs[context.run.pk]))
+            if not context.case.target:
+                continue
             if connection is not None and connection.enabled:
-                asked[context.case.pk] = connection
-            elif context.case.target:
+                wishes[context.case.pk] = (connection, context.run.attempt > 0)
+            else:
                 found[context.case.pk].seen_why = "The gateway's connection is switched off."
-        answers = ask_gateway({case_id: found[case_id] for case_id in asked}, asked)
+        admission = reading.admit(list(wishes.values()))
+        refused = {case_id: no for case_id, no in zip(wishes, admission.refused, strict=True) if no is not None}
+        asked = {case_id: wish[0] for case_id, wish in wishes.items() if case_id not in refused}
+        try:
+            answers = ask_gateway({case_id: found[case_id] for case_id in asked}, asked, admission.probes)
+        finally:
+            limits.give_back(admission.permits)
         for context in contexts:
-            answer = answers.get(context.case.pk)
-            if isinstance(answer, StepFailed):
+            case_id = context.case.pk
+            answer = answers.get(case_id)
+            if case_id in refused:
+                context.fetched = (refused[case_id], wishes[case_id][0])
+            elif isinstance(answer, StepFailed):
                 context.fetched = answer
             else:
-                context.fetched = (found[context.case.pk], asked.get(context.case.pk), answer)
+                context.fetched = (found[case_id], asked.get(case_id), answer)
 
     def perform(self, context: RunContext) -> Outcome:
         """Store the facts on the run, and the payment in its mirror."""
+        if isinstance(context.fetched[0], Refused):
+            return _wait(context, *context.fetched)
         evidence: Evidence
         evidence, connection, answer = context.fetched
         if answer is not None and connection is not None:
@@ -69,6 +86,13 @@ class Gather:
             reason=f"Gathered {text}. {' '.join(differ)}".strip(),
         )
         return Done(text)
+
+
+def _wait(context: RunContext, refused: Refused, connection: Connection) -> Wait:
+    """Nothing was asked, so no try is used up: what the tries before were for stays as it is."""
+    run = context.run
+    waits_for = WaitsFor(run.waits_for) if run.attempt and run.waits_for else WaitsFor.CONNECTION
+    return Wait(waits_for, refused.words, until=refused.until, on=place(connection, READ))
 
 
 def _take(evidence: Evidence, connection: Connection, answer: Answer) -> None:

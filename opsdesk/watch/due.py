@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from approvals.models import Review
 from approvals.states import ReviewState
-from integrations import sending
+from integrations import claiming
 from integrations.models import Notice, Payment
 from integrations.states import NoticeState
 from workflows.engine import running
@@ -82,7 +82,7 @@ QUEUES: tuple[Queue, ...] = (
     Queue("runs", "runs that could go on", ENGINE, running.claimable, "wake_at"),
     Queue("reviews", "votes that should take effect", ENGINE, _settling, "settles_at"),
     Queue("windows", "objection windows that have ended", ENGINE, _leaving, "objection_ends_at"),
-    Queue("actions", "actions to send or to verify", ACTIONS, sending.claimable, "due_at"),
+    Queue("actions", "actions to send or to verify", ACTIONS, claiming.claimable, "due_at"),
     Queue("notices", "mails to hand over", ACTIONS, _notices, "due_at"),
     Queue("payments", "payments to read again", ACTIONS, _payments, "reread_at"),
 )

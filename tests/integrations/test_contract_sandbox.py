@@ -158,7 +158,7 @@ def test_a_repeated_500_says_that_only_a_look_up_helps(gateway: Gateway, stripe:
 def test_our_key_ends_before_the_gateways(gateway: Gateway, stripe: StripeGateway):
     key = uuid.uuid4()
     stripe.refund(payment="pi_536365", amount=pounds("10.00"), key=key, case="CASE-7")
-    gateway.age_keys(stripe.key_life.total_seconds())
+    gateway.age_keys(stripe.operations[0].idempotency.key_life.total_seconds())
     stripe.refund(payment="pi_536365", amount=pounds("10.00"), key=key, case="CASE-7")
     assert effects(gateway) == 1
 

@@ -87,7 +87,6 @@ def test_the_row_of_a_call_says_what_for_and_how_long_and_keeps_secrets_and_valu
     assert (call.operation, call.method, call.path) == ("refund", "GET", "/v1/refunds?payment_intent&limit")
     assert (call.status, call.outcome, call.message, call.pk) == (200, "ok", "", None)
     assert 0 <= call.milliseconds < 1000
-    assert abs(call.at - datetime.now(UTC)) < timedelta(seconds=5)
     assert API_KEY not in str(call.__dict__)
     assert "pi_secret" not in str(call.__dict__)
 

@@ -2,20 +2,24 @@
 
 import threading
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
+import pgtrigger
 import pytest
 import time_machine
 
-from integrations import sending
+from integrations import claiming, sending
+from integrations.connectors.stripe.connector import REFUNDS as REFUNDS_OPERATION
 from integrations.connectors.stripe.connector import StripeGateway
 from integrations.errors import CallFailed
-from integrations.gateways import add_connector, gateway_of
+from integrations.gateways import gateway_of
 from integrations.http import Limits
 from integrations.mirroring import reread_due
 from integrations.models import Action, Call, Connection, Payment
-from integrations.recording import MOST_ATTEMPTS, record_answer
+from integrations.operations import add_connector
+from integrations.recording import record_answer
 from integrations.states import ActionState
 from opsdesk.lib import clock
 from tests.plugins.line import Line, pass_time
@@ -34,7 +38,9 @@ add_connector("hasty", partial(StripeGateway, limits=Limits(read=0.4, total=0.8)
 class Keyless(StripeGateway):
     """A gateway at which keys mean nothing."""
 
-    key_life = timedelta(0)
+    operations = (
+        replace(REFUNDS_OPERATION, idempotency=replace(REFUNDS_OPERATION.idempotency, key_life=timedelta(0))),
+    )
 
 
 add_connector("keyless", Keyless)
@@ -113,9 +119,9 @@ def test_an_effect_that_comes_after_the_connection_broke_is_found(line: Line):
 
 def test_a_worker_that_died_after_the_effect_leaves_it_to_be_looked_up(line: Line):
     [action] = planned(line)
-    [claimed] = sending.claim(20)
+    [claimed] = claiming.claim(20).actions
     answer = sending.carry_out(gateway_of(claimed.connection), claimed)
-    assert answer.receipt is not None  # and here the worker dies
+    assert answer.seen is not None  # and here the worker dies
 
     line.work()
     assert fresh(action).state == ActionState.SENDING  # its lease still runs
@@ -129,7 +135,7 @@ def test_a_worker_that_died_after_the_effect_leaves_it_to_be_looked_up(line: Lin
 
 def test_a_worker_that_died_before_the_call_has_it_made_by_the_next(line: Line):
     [action] = planned(line)
-    sending.claim(20)
+    claiming.claim(20)
 
     line.let_pass(seconds=61)
 
@@ -290,11 +296,11 @@ def test_the_gateway_says_how_long_to_stay_away(line: Line, told: str, call: str
     line.gateway.fault(told, method=call, path=REFUNDS)
 
     sending.send_due()
-    assert timedelta(seconds=35) < due_in(action) <= timedelta(seconds=62)
+    assert timedelta(seconds=35) < due_in(action) <= timedelta(seconds=102)
     before = len(line.gateway.requests())
     line.let_pass(seconds=30)
     assert len(line.gateway.requests()) == before
-    line.let_pass(seconds=35)
+    line.let_pass(seconds=75)
 
     assert fresh(action).state == ActionState.VERIFIED
     assert len(line.refunds()) == 1
@@ -307,7 +313,7 @@ def test_a_gateway_that_keeps_putting_off_is_given_up_for_a_person(line: Line):
     patiently(line)
 
     assert fresh(action).state == ActionState.FAILED
-    assert len(posts(line)) == MOST_ATTEMPTS
+    assert len(posts(line)) == line.connection.most_attempts == 3
     assert Payment.objects.get().reserved_minor == 0
     assert Run.objects.get().state == RunState.FAILED
 
@@ -347,7 +353,7 @@ def test_a_gateway_that_stumbles_each_time_is_asked_seldom(line: Line):
     patiently(line, rounds=60, minutes=1)
 
     assert fresh(action).state == ActionState.UNKNOWN
-    assert len(posts(line)) <= MOST_ATTEMPTS + 6
+    assert len(posts(line)) <= 12
     line.gateway.behave_well()
     patiently(line, rounds=1, minutes=20)
     assert fresh(action).state == ActionState.VERIFIED
@@ -581,7 +587,8 @@ def test_one_action_that_breaks_does_not_take_the_answers_of_others_along(line: 
     other = Connection.objects.create(
         organization=line.organization, slug="fax", name="Fax", connector="no-such-protocol"
     )
-    Action.objects.filter(pk=actions[1].pk).update(connection=other)
+    with pgtrigger.ignore("integrations.Action:intent_never_changed"):
+        Action.objects.filter(pk=actions[1].pk).update(connection=other)
 
     sending.send_due()
 

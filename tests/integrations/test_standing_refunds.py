@@ -4,7 +4,7 @@ import pgtrigger
 import pytest
 
 from accounts.models import Organization, User
-from integrations import mirroring, recording, sending
+from integrations import claiming, mirroring, recording, sending
 from integrations.gateways import PaymentSeen, Receipt
 from integrations.models import Action, Payment, Refund
 from integrations.states import ActionState
@@ -76,10 +76,10 @@ def news_of_failure(action: Action) -> None:
 
 def look_again(action: Action, *, minor: int) -> Action:
     """The sender reads the refund once more, because the payment was read once more."""
-    (claimed,) = sending.claim(10)
+    (claimed,) = claiming.claim(10).actions
     assert claimed.pk == action.pk
     seen = receipt_of(action, minor=minor)
-    recording.record_answer(claimed, sending.Answer(receipt=seen, read_back=seen))
+    recording.record_answer(claimed, sending.Answer(seen=seen, read_back=seen))
     action.refresh_from_db()
     return action
 
@@ -202,5 +202,5 @@ def test_an_amount_that_stays_wrong_is_looked_at_once_more_only(sent: Action):
 
     assert look_again(sent, minor=7328).state == ActionState.MISMATCHED
 
-    assert sending.claim(10) == []
+    assert claiming.claim(10).actions == []
     assert not Payment.objects.filter(reread_at__isnull=False).exists()

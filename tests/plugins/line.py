@@ -21,7 +21,21 @@ from approvals.models import ReasonCode, Review
 from approvals.services import Rationale, decide
 from approvals.states import REVIEW_FINAL, Verdict
 from approvals.tasks import settle_due
-from integrations.models import Action, Connection, Customer, Endpoint, Notice, Order, OrderLine, Payment
+from integrations.models import (
+    Action,
+    Breaker,
+    Call,
+    Connection,
+    Customer,
+    Endpoint,
+    MaintenanceWindow,
+    Notice,
+    Order,
+    OrderLine,
+    Payment,
+    Permit,
+    Throttle,
+)
 from integrations.secrets import encrypt
 from integrations.tasks import deliver_notices, send_due
 from opsdesk.invariants import check_all
@@ -180,6 +194,11 @@ def pass_time(length: timedelta) -> None:
         Notice: ("due_at", "delivered_at", "created_at"),
         Payment: ("reread_at",),
         Event: ("received_at",),
+        Breaker: ("moved_at", "probe_at", "probe_until", "quiet_until"),
+        Throttle: ("filled_at", "stretch_at"),
+        Permit: ("until",),
+        MaintenanceWindow: ("starts_at", "ends_at"),
+        Call: ("at",),
     }.items():
         for name in names:
             field: Any = model._meta.get_field(name)

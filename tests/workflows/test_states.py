@@ -12,8 +12,8 @@ from django.db import DatabaseError, transaction
 from accounts.models import Organization, User
 from approvals.policies import draft_policy
 from approvals.states import ReviewState
-from integrations.models import Notice
-from integrations.states import ActionState, BreakState, NoticeState, ReconciliationState
+from integrations.models import Breaker, Connection, Notice
+from integrations.states import ActionState, BreakerState, BreakState, NoticeState, ReconciliationState
 from opsdesk.lib import clock
 from opsdesk.lib.errors import IllegalMove
 from opsdesk.lib.states import Movable, Overtaken
@@ -74,6 +74,7 @@ PICTURES = {
         "mismatched": "verified",
         "failed": "",
     },
+    "Breaker": {"closed": "open", "open": "half_open closed", "half_open": "closed open"},
     "Notice": {"due": "delivered failed", "delivered": "", "failed": ""},
     "Recovery": {"recovering": "ended", "ended": ""},
     "Reconciliation": {"due": "running", "running": "due done failed", "done": "", "failed": ""},
@@ -97,6 +98,7 @@ STATES = {
     "Bulk": BulkState,
     "Failure": FailureState,
     "Action": ActionState,
+    "Breaker": BreakerState,
     "Notice": NoticeState,
     "Recovery": RecoveryState,
     "Reconciliation": ReconciliationState,
@@ -105,7 +107,11 @@ STATES = {
 }
 
 # Machines whose table of moves the database repeats, where consent and money hang on it.
-GUARDED = {"Action": "integrations.Action:only_listed_moves", "Review": "approvals.Review:only_listed_moves"}
+GUARDED = {
+    "Action": "integrations.Action:only_listed_moves",
+    "Breaker": "integrations.Breaker:only_listed_moves",
+    "Review": "approvals.Review:only_listed_moves",
+}
 # Two moves of one try, written at once.
 AT_ONCE = {("sending", "verified"), ("sending", "mismatched")}
 
@@ -132,6 +138,12 @@ def beside(machine: str, state: str) -> dict[str, Any]:
             return {"verified_at": now if state == "verified" else None, "lease_until": now}
         case "Bulk", _:
             return {"ended_at": now if state in {"done", "canceled"} else None, "started_at": now, "reason": "Because."}
+        case "Breaker", _:
+            return {
+                "reason": "Because.",
+                "probe_at": now if state == "open" else None,
+                "probe_until": now if state == "half_open" else None,
+            }
         case "Notice", _:
             return {"delivered_at": now if state == "delivered" else None}
         case "Reconciliation", _:
@@ -183,6 +195,8 @@ def make_row(machine: str) -> Movable:
         return make_action(make_run(case))
     if machine == "Review":
         return make_review(case)
+    if machine == "Breaker":
+        return Breaker.objects.create(connection=Connection.objects.get(), operation="refund")
     return Notice.objects.create(
         organization=organization, recipient=cast.ada, channel="mail", subject="x", body="x", path="/", case=case
     )

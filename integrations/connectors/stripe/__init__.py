@@ -3,12 +3,12 @@
 
 def register() -> None:
     """Teach the desk this protocol, both ways."""
-    from integrations.connectors.stripe.connector import StripeGateway
+    from integrations.connectors.stripe.connector import REFUNDS, StripeGateway
     from integrations.connectors.stripe.news import subscribe
     from integrations.connectors.stripe.webhook import read_stripe_event
-    from integrations.gateways import add_connector
+    from integrations.operations import add_connector
     from workflows.registry import add_reader
 
-    add_connector("stripe", StripeGateway)
+    add_connector("stripe", StripeGateway, [REFUNDS])
     subscribe()
     add_reader("stripe", read_stripe_event)

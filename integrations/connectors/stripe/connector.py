@@ -14,6 +14,7 @@ from integrations.errors import CallFailed
 from integrations.gateways import PaymentSeen, Receipt
 from integrations.http import Answer, Door, Limits
 from integrations.models import Call, Connection
+from integrations.operations import Extent, Field, Idempotency, Intent, Operation, Replays, Reversal
 from opsdesk.lib.money import BadAmount, Money
 from workflows.states import FailureKind
 
@@ -24,20 +25,52 @@ MOST_PAGES_OF_ALL = 1_000
 Seen = TypeVar("Seen")
 
 
+REFUNDS = Operation(
+    name="refund",
+    label="Refund",
+    fields=(
+        Field("payment", "text", "Payment the money goes back to", granted=True),
+        Field("amount", "money", "How much goes back", granted=True),
+    ),
+    moves_money=True,
+    reversal=Reversal(Extent.NONE, "A refund that arrived cannot be called back; the customer may be charged anew."),
+    idempotency=Idempotency(
+        # An hour less than Stripe promises: clocks differ, and a call may wait on its way.
+        key_life=timedelta(hours=23),
+        replays=Replays.EVERYTHING,
+        looks_up=True,
+    ),
+    verified_by="The refund is read and compared with what was authorized.",
+)
+
+
 class StripeGateway:
-    """Implements RefundGateway. A payment is a payment intent (`pi_…`) or, in older shops, a charge (`ch_…`, `py_…`).
+    """Knows payments and refunds. A payment is a payment intent (`pi_…`) or, in older shops, a charge (`ch_…`, `py_…`).
 
     Idempotency, as documented at https://docs.stripe.com/api/idempotent_requests: the first answer to a key is
     kept and repeated for at least 24 hours, a 500 included; other parameters under the same key are refused.
     """
 
-    # An hour less than Stripe promises: clocks differ, and a call may wait on its way.
-    key_life: ClassVar[timedelta] = timedelta(hours=23)
+    operations: ClassVar[Sequence[Operation]] = (REFUNDS,)
 
     def __init__(self, connection: Connection, *, limits: Limits | None = None) -> None:
         self.calls: list[Call] = []
         self._name = connection.name
         self._door = Door(connection, self.calls, limits=limits)
+
+    def perform(self, operation: str, intent: Intent) -> Receipt:
+        """Refund what the intent says."""
+        if intent.amount is None:
+            raise CallFailed(FailureKind.DATA, "A refund needs an amount.", effect_possible=False)
+        return self.refund(payment=intent.target, amount=intent.amount, key=intent.key, case=intent.case)
+
+    def look_up(self, operation: str, intent: Intent) -> Receipt | None:
+        """Our refund, found by our key among those of the payment."""
+        return self.find_refund(payment=intent.target, key=intent.key)
+
+    def read_back(self, operation: str, intent: Intent, reference: str) -> Receipt:
+        """The refund as it is now."""
+        return self.retrieve_refund(reference)
 
     def payment(self, reference: str) -> PaymentSeen:
         """The payment as it is now; one that was never captured has nothing captured."""

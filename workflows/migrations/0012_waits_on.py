@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0002_calendar'),
-        ('workflows', '0010_triggers_and_waits'),
+        ('workflows', '0011_recovery'),
     ]
 
     operations = [
