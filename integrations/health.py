@@ -12,10 +12,11 @@ from django.db.models.functions import Coalesce, Concat, JSONObject
 from django.utils.dateparse import parse_datetime
 
 from accounts.models import Membership
+from integrations.holds import Hold, current
 from integrations.models import Action, Call, Connection, Endpoint
-from integrations.states import ACTION_IN_DOUBT, ActionState
-from workflows.models import Event
-from workflows.states import FailureKind
+from integrations.states import ACTION_IN_DOUBT, ActionState, HoldKind
+from workflows.models import Event, Run
+from workflows.states import FailureKind, RunState
 
 LOOKED_AT = 50  # last calls that health is told from
 # Endpoints are looked up among the latest events only: a silent one must not cost a walk through all.
@@ -39,6 +40,7 @@ class Health:
     last_message: str
     waiting: int
     in_doubt: int
+    holds: Sequence[Hold] = ()
 
     @property
     def error_share(self) -> int:
@@ -53,7 +55,9 @@ class Health:
     @property
     def tone(self) -> str:
         """ok, warn, danger, or nothing for what is paused or silent."""
-        if not self.connection.enabled or not self.connection.acting_enabled or not self.calls:
+        if any(hold.kind == HoldKind.BREAKER for hold in self.holds):
+            return "danger"
+        if not self.connection.enabled or not self.connection.acting_enabled or not self.calls or self.holds:
             return ""
         if self.down and self.error_share >= 50:
             return "danger"
@@ -62,7 +66,7 @@ class Health:
     @property
     def icon(self) -> str:
         """The shape that goes with the tone."""
-        if not self.connection.enabled or not self.connection.acting_enabled:
+        if self.holds and not self.tone:
             return "circle-pause"
         return {"ok": "circle-check", "warn": "triangle-alert", "danger": "circle-x"}.get(self.tone, "circle-minus")
 
@@ -73,6 +77,8 @@ class Health:
             return "switched off"
         if not self.connection.acting_enabled:
             return "sending is paused"
+        if self.holds:
+            return ", ".join(dict.fromkeys(hold.kind.label for hold in self.holds))
         if not self.calls:
             return "only sends to us" if not self.connection.base_url else "not called yet"
         if self.tone == "danger":
@@ -81,7 +87,7 @@ class Health:
 
 
 def healths(membership: Membership) -> list[Health]:
-    """Every connection of the member's organization, in one statement however many calls there were."""
+    """Every connection of the member's organization, in as many statements however many calls there were."""
     mine = Call.objects.filter(connection=OuterRef("pk")).order_by("-pk")
     # Scalar subqueries on indexes: the calls by connection, the few actions that are due or in doubt.
     rows = (
@@ -93,13 +99,25 @@ def healths(membership: Membership) -> list[Health]:
                 )[:LOOKED_AT]
             ),
             last_ok_at=Subquery(mine.filter(outcome__in=ANSWERED).values("at")[:1]),
-            waiting=_count_of(Action.objects.filter(state=ActionState.RESERVED, due_at__isnull=False)),
+            waiting=_count_of(Action.objects.filter(state=ActionState.RESERVED, due_at__isnull=False))
+            + _runs_waiting(),
             in_doubt=_count_of(Action.objects.filter(state__in=ACTION_IN_DOUBT)),
         )
         .defer("secret")
         .order_by("name")
     )
-    return [_health(row, row.last_calls) for row in rows]
+    held = current()
+    return [_health(row, row.last_calls, [hold for hold in held if hold.connection.pk == row.pk]) for row in rows]
+
+
+def _runs_waiting() -> Coalesce:
+    """Runs that wait for the connection and have planned nothing yet."""
+    runs = Run.objects.filter(
+        organization=OuterRef("organization"), state=RunState.WAITING, wake_at__isnull=False,
+        waits_on__startswith=Concat(OuterRef("slug"), Value("/"), output_field=CharField()),
+    )  # fmt: skip
+    counted = runs.order_by().values("organization").annotate(n=Count("pk"))
+    return Coalesce(Subquery(counted.values("n"), output_field=IntegerField()), 0)
 
 
 def _count_of(actions: QuerySet[Action]) -> Coalesce:
@@ -107,7 +125,7 @@ def _count_of(actions: QuerySet[Action]) -> Coalesce:
     return Coalesce(Subquery(counted.values("n"), output_field=IntegerField()), 0)
 
 
-def _health(connection: Any, calls: Sequence[Mapping[str, Any]]) -> Health:
+def _health(connection: Any, calls: Sequence[Mapping[str, Any]], holds: Sequence[Hold]) -> Health:
     failed = [call for call in calls if call["outcome"] not in ANSWERED]
     last = calls[0] if calls else None
     return Health(
@@ -120,6 +138,7 @@ def _health(connection: Any, calls: Sequence[Mapping[str, Any]]) -> Health:
         last_message=(last["message"] or last["outcome"]) if last and last in failed else "",
         waiting=connection.waiting,
         in_doubt=connection.in_doubt,
+        holds=holds,
     )
 
 

@@ -2,17 +2,25 @@
 
 from django.urls import path
 
-from integrations import hooks, views
+from integrations import hooks
 from integrations.reconciliation import recovering
 from integrations.reconciliation import views as reconciliation
+from integrations.views import connection, connections, switches
 
 app_name = "integrations"
 urlpatterns = [
     path("hooks/<slug:organization>/<slug:endpoint>/", hooks.receive, name="receive"),
-    path("connections/", views.index, name="connections"),
-    path("connections/<int:pk>/pause/", views.pause, name="pause"),
-    path("connections/<int:pk>/resume/", views.resume, name="resume"),
+    path("connections/", connections.index, name="connections"),
+    path("connections/<int:pk>/", connection.show, name="connection"),
+    path("connections/<int:pk>/pause/", connections.pause, name="pause"),
+    path("connections/<int:pk>/resume/", connections.resume, name="resume"),
+    path("connections/<int:pk>/operate/", connection.operate, name="operate"),
+    path("connections/<int:pk>/end-maintenance/", connection.end_maintenance, name="end_maintenance"),
+    path("connections/<int:pk>/settle/", connection.settle, name="settle_action"),
     path("connections/<int:pk>/reconcile/", reconciliation.ask, name="reconcile"),
+    path("switches/", switches.index, name="switches"),
+    path("switches/organization/", switches.turn_organization, name="turn_organization"),
+    path("switches/<int:pk>/", switches.turn_workflow, name="turn_workflow"),
     path("reconciliation/", reconciliation.index, name="reconciliations"),
     path("reconciliation/<int:pk>/", reconciliation.show, name="reconciliation"),
     path("differences/<int:pk>/", reconciliation.difference, name="difference"),

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Now
 
 from accounts.models import Membership
 from approvals.models import Review
 from integrations.health import ANSWERED
-from integrations.models import Action, Break, Call, Connection
+from integrations.models import Action, Break, Breaker, Call, Connection
+from integrations.states import BreakerState
 from workflows.models import Alert, Failure, Recovery
 from workflows.states import Tier
 
@@ -54,13 +55,14 @@ def _failures(member: Membership) -> QuerySet[Any]:
 
 
 def _connections(member: Membership) -> QuerySet[Any]:
-    """Connections that are off, paused, or did not answer their last call."""
+    """Connections that are off, paused, held by a breaker, or did not answer their last call."""
     last = Call.objects.filter(connection=OuterRef("pk")).order_by("-pk").values("outcome")[:1]
+    open_breaker = Breaker.objects.filter(connection=OuterRef("pk")).exclude(state=BreakerState.CLOSED)
     silent = Q(last__isnull=False) & ~Q(last__in=ANSWERED)
     return (
         Connection.objects.visible_to(member)
         .annotate(last=Subquery(last))
-        .filter(Q(enabled=False) | Q(acting_enabled=False) | silent)
+        .filter(Q(enabled=False) | Q(acting_enabled=False) | silent | Q(Exists(open_breaker)))
     )
 
 

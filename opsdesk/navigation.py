@@ -77,7 +77,14 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
             True,
             covers=("workflows:failure", "workflows:quarantine"),
         ),
-        Entry("integrations:connections", "plug", "Connections", "connections", True),
+        Entry(
+            "integrations:connections",
+            "plug",
+            "Connections",
+            "connections",
+            True,
+            covers=("integrations:connection",),
+        ),
         Entry(
             "integrations:reconciliations",
             "scale",
@@ -89,6 +96,7 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
     ),
     "Control": (
         Entry("auditlog:entries", "history", "Audit", covers=("auditlog:entry",)),
+        Entry("integrations:switches", "power", "Switches"),
         Entry("admin:index", "settings", "Admin"),
     ),
 }

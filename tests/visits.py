@@ -25,7 +25,7 @@ from opsdesk.lib import clock
 from opsdesk.models import HeartbeatKind
 from opsdesk.watch.heartbeats import note
 from tests import factories
-from workflows.models import Alert, Bulk, Case, Failure, Recovery, Run, Trigger
+from workflows.models import Alert, Bulk, Case, Failure, Recovery, Run, Trigger, Workflow
 from workflows.publishing import new_draft, new_draft_rules
 from workflows.states import EventState, Tier
 
@@ -45,6 +45,7 @@ _OWNERS: dict[str, type[Model]] = {
     "reconciliation": Reconciliation,
     "differences": Break,
     "recovery": Recovery,
+    "switches": Workflow,
     "audit": Entry,
     "requests": Trigger,
 }
@@ -54,6 +55,7 @@ _TO_ORGANIZATION = {
     "person": "accounts__memberships__organization",
     "user": "memberships__organization",
     "workflowversion": "workflow__organization",
+    "maintenancewindow": "connection__organization",
     "ruleset": "workflow__organization",
     "rule": "rule_set__workflow__organization",
     "policy": "workflow__organization",
@@ -142,7 +144,10 @@ def furnish(slug: str) -> tuple[Organization, dict[str, User]]:
     factories.make_alert(organization)
     note(HeartbeatKind.BEAT, "work-1:1")
     factories.make_event(organization, state=EventState.QUARANTINED)
-    factories.make_call(Connection.objects.get(organization=organization))
+    gateway = Connection.objects.get(organization=organization)
+    factories.make_call(gateway)
+    # It is over, so that the desk does not stand still for it.
+    factories.make_window(gateway, minutes=-10, starts_at=clock.now() - timedelta(hours=1))
     factories.make_break(organization)
     factories.make_recovery(organization, ended=True)
     leaving = factories.make_case(organization, amount="80.00")

@@ -25,7 +25,7 @@ from workflows.engine.definitions import definition_of
 from workflows.engine.outcomes import Done
 from workflows.errors import StepFailed
 from workflows.models import Case, Recovery, Run
-from workflows.registry import step_kinds
+from workflows.registry import moves_money
 from workflows.states import CASE_FINAL, RUN_ACTIVE, FailureKind, RunState
 
 _NOT_DONE = (ActionState.RESERVED, ActionState.SENDING, ActionState.UNKNOWN)
@@ -147,7 +147,7 @@ def go_on_after(found: Break, *, by: User, reason: str) -> bool:
 def _acts_at(run: Run) -> int | None:
     """The step that moves the money of a run."""
     steps = definition_of(run.version_id).steps
-    return next((step.position for step in steps if step_kinds[step.kind].moves_money), None)
+    return next((step.position for step in steps if moves_money(step.kind, step.config)), None)
 
 
 def end_recovery(recovery: Recovery) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models import Count, Exists, OuterRef, Q, Subquery
 from django.urls import reverse
 
 from accounts.models import Membership, User
@@ -92,6 +92,8 @@ def _why_not_sent(action: Action, *, paused: bool) -> str:
 def runs(member: Membership, now: datetime) -> Iterator[Waiting]:
     """Runs that wait for a system or another try, runs that no worker takes, and runs that somebody paused long ago."""
     stuck = Q(state=RunState.WAITING, waits_for__in=[WaitsFor.CONNECTION, WaitsFor.RETRY], paused_at=None)
+    # A run whose action is held stands among the money under way.
+    stuck &= Q(~Exists(Action.objects.filter(run=OuterRef("pk"), due_at__isnull=False)))
     rows = (
         Run.objects.visible_to(member)
         .filter(

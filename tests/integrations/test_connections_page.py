@@ -8,8 +8,9 @@ from django.urls import reverse
 from auditlog.models import Entry
 from integrations.health import LOOKED_AT, healths
 from integrations.models import Connection
+from integrations.reasons import NothingToSwitch, ReasonMissing
 from integrations.states import ActionState
-from integrations.switches import NothingToSwitch, ReasonMissing, pause, resume
+from integrations.switches import pause, resume
 from opsdesk.lib import clock
 from tests import factories
 from tests.plugins.pages import HTMX, MOST_STATEMENTS, cost, text_of
@@ -127,14 +128,14 @@ def test_switching_twice_and_without_a_reason_is_refused(gateway, cast):
 
 
 def test_what_is_due_waits_while_sending_is_paused(organization, gateway, cast):
-    from integrations.sending import claim
+    from integrations.claiming import claim
 
     factories.make_action(factories.make_run(factories.make_case(organization)))
     pause(gateway.pk, by=cast.tomasz, reason="Month end.")
 
-    assert claim(10) == []
+    assert claim(10).actions == []
     resume(gateway.pk, by=cast.tomasz, reason="It is over.")
-    assert len(claim(10)) == 1
+    assert len(claim(10).actions) == 1
 
 
 def test_the_page_shows_health_endpoints_and_calls_without_a_secret(organization, gateway, cast, sign_in):

@@ -31,7 +31,7 @@ urlpatterns = [
     _app("accounts", sign_in="public", sign_out="signed in"),
     _app("approvals", queue=_DESK, case=_DESK, leaving=Permission.MANAGE, escalations=Permission.MANAGE),
     _app("workflows", alerts=_DESK, requests=Permission.ASK, runs=_DESK, triggers=_DESK, failures=Permission.REPAIR),
-    _app("integrations", connections=Permission.CONNECT, reconciliations=_DESK, recovery=_DESK),
+    _app("integrations", connections=Permission.CONNECT, switches=_DESK, reconciliations=_DESK, recovery=_DESK),
     _app("auditlog", entries=Permission.READ_AUDIT),
     path("admin/", admin.site.urls),
 ]

@@ -44,7 +44,7 @@ def test_nothing_is_claimed_while_an_organization_recovers(organization, cast):
     declare(organization, cast.tomasz)
 
     assert running.claim() == []
-    assert sending.claim(20) == []
+    assert claiming.claim(20).actions == []
     run.refresh_from_db()
     action.refresh_from_db()
     assert (run.state, action.state) == (RunState.READY, ActionState.RESERVED)
@@ -66,7 +66,7 @@ def test_what_was_sent_is_still_read_back(organization, cast):
     )  # fmt: skip
     declare(organization, cast.tomasz)
 
-    assert sending.claim(20) == [action]
+    assert claiming.claim(20).actions == [action]
 
 
 def test_no_timer_authorizes_meanwhile(organization, cast):

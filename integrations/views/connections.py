@@ -38,7 +38,7 @@ def pause(request: OpsRequest, pk: int) -> HttpResponse:
 @requires(Permission.CONNECT)
 def resume(request: OpsRequest, pk: int) -> HttpResponse:
     """Send through it again."""
-    return _switch(request, pk, switches.resume, "{} sends again, what waited first.")
+    return _switch(request, pk, switches.resume, "{} sends again, what is most urgent first.")
 
 
 def _switch(request: OpsRequest, pk: int, service: Callable[..., Connection], words: str) -> HttpResponse:

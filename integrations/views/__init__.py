@@ -1,0 +1,1 @@
+"""Pages about outside systems: all connections, one connection, every kill switch."""
