@@ -1,6 +1,6 @@
 """What can be done at an outside system: each operation declares itself, and steps, sender and recording go by that.
 
-A connector is one file; `add_connector` registers it with its operations. README.md has the recipe.
+A connector is one file; `add_connector` registers it with its operations. connectors/README.md has the recipe.
 """
 
 from collections.abc import Callable, Mapping, Sequence
