@@ -154,11 +154,11 @@ def _takes_its_course(action: Action | None, receipt: Receipt, row: Refund) -> b
 
 def _missing_there(books: Books, reference: str) -> Iterator[Difference]:
     row, action = books.refunds.get(reference), books.by_reference.get(reference)
+    payment: Payment | None = action.payment if action is not None else None
+    ours = action.amount if action is not None else None
     if row is not None:
         ours, payment = Money(row.amount_minor, row.currency), row.payment
-    elif action is not None:
-        ours, payment = action.amount, action.payment
-    else:
+    if payment is None or ours is None:
         return
     yield Difference(
         BreakKind.MISSING_THERE,

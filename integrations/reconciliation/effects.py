@@ -34,7 +34,7 @@ _NOT_DONE = (ActionState.RESERVED, ActionState.SENDING, ActionState.UNKNOWN)
 def record_all(row: Reconciliation, receipts: Sequence[Receipt]) -> int:
     """Record every listed effect of an intent that the desk holds to be open; returns how many."""
     by_key = {receipt.key: receipt for receipt in receipts if receipt.key}
-    mine = Action.objects.filter(connection=row.connection, key__in=by_key, state__in=_NOT_DONE)
+    mine = Action.objects.filter(connection=row.connection, moves_money=True, key__in=by_key, state__in=_NOT_DONE)
     found = list(mine.order_by("case_id", "pk").values_list("pk", "case_id", "key"))
     return sum(_record(row, action_id, case_id, by_key[key]) for action_id, case_id, key in found)
 
@@ -43,7 +43,7 @@ def record_all(row: Reconciliation, receipts: Sequence[Receipt]) -> int:
 def _record(row: Reconciliation, action_id: int, case_id: int, receipt: Receipt) -> int:
     case = cases.locked(case_id)
     action = Action.objects.select_related("connection").get(pk=action_id)
-    payment = Payment.objects.select_for_update(of=("self",)).get(pk=action.payment_id)
+    payment = Payment.objects.select_for_update(of=("self",)).get(actions=action.pk)
     action = Action.objects.select_for_update(of=("self",)).get(pk=action_id)
     if action.state not in _NOT_DONE:
         return 0

@@ -9,7 +9,7 @@ from accounts.roles import Role
 from approvals import timers
 from approvals.states import ReviewState
 from auditlog.models import Entry
-from integrations import notices, sending
+from integrations import claiming, notices
 from integrations.models import Notice
 from integrations.states import ActionState
 from opsdesk.lib import clock
