@@ -43,7 +43,10 @@ def labels(request: HttpRequest) -> list[str]:
 @pytest.mark.parametrize(
     ("role", "seen"),
     [
-        (Role.OPERATOR, ["Home", "Queue", "Stalled", "Alerts", "Requests", "Runs", "Triggers", "Reconciliation"]),
+        (
+            Role.OPERATOR,
+            ["Home", "Queue", "Stalled", "Alerts", "Requests", "Runs", "Triggers", "Reconciliation", "Switches"],
+        ),
         (
             Role.MANAGER,
             [
@@ -59,9 +62,13 @@ def labels(request: HttpRequest) -> list[str]:
                 "Failures",
                 "Reconciliation",
                 "Audit",
+                "Switches",
             ],
         ),
-        (Role.AUDITOR, ["Home", "Queue", "Stalled", "Alerts", "Runs", "Triggers", "Reconciliation", "Audit"]),
+        (
+            Role.AUDITOR,
+            ["Home", "Queue", "Stalled", "Alerts", "Runs", "Triggers", "Reconciliation", "Audit", "Switches"],
+        ),
     ],
 )
 def test_a_person_sees_the_entries_whose_views_they_may_open(visit, role, seen):
