@@ -104,7 +104,7 @@ def main(database: str) -> None:
     settings.DATABASES["default"]["NAME"] = database
     django.setup()
     # Loaded here, so that no errand has to: the desk, its Celery, its web server's door.
-    for module in ("opsdesk.celery", "tests.integrations.senders", "tests.plugins.line"):
+    for module in ("opsdesk.celery", "opsdesk.urls", "tests.integrations.senders", "tests.plugins.line"):
         import_module(module)
     import_module("opsdesk.celery").app.loader.import_default_modules()
     tell({"ready": True})
