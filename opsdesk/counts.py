@@ -51,7 +51,7 @@ def _alerts(member: Membership) -> QuerySet[Any]:
 
 
 def _failures(member: Membership) -> QuerySet[Any]:
-    return Failure.objects.visible_to(member).unresolved()
+    return Failure.objects.visible_to(member).pressing()
 
 
 def _connections(member: Membership) -> QuerySet[Any]:

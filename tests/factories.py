@@ -41,6 +41,7 @@ from workflows.models import (
     Failure,
     FailureItem,
     Recovery,
+    Replay,
     Run,
     StepRun,
     Trigger,
@@ -483,6 +484,12 @@ def make_failure(
         run = make_run(make_case(organization, state=CaseState.FAILED), state=RunState.FAILED, reason=message)
         FailureItem.objects.create(failure=failure, run=run, detail=message)
     return failure
+
+
+def make_replay(organization: Organization, by: User) -> Replay:
+    """The run of a failure is to be tried again."""
+    failure = make_failure(organization)
+    return Replay.objects.create(failure=failure, by=by, reason="Mended.", wanted=1, last_item=failure.items.get().pk)
 
 
 def make_alert(organization: Organization | None, **fields: Any) -> Alert:

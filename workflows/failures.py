@@ -1,6 +1,6 @@
-"""What people do about failures: take them on, try their runs again one after the other, and close them."""
+"""What people do about failures: take them on, hear nothing of them for a while, and close them."""
 
-from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -8,14 +8,13 @@ from django.db.models.functions import Now
 
 from accounts.models import User
 from auditlog.services import Actor, record
+from opsdesk.lib import clock
 from opsdesk.lib.errors import DomainError
-from opsdesk.lib.states import Overtaken
-from workflows.engine import repairing
 from workflows.models import Failure, FailureItem
 from workflows.states import FailureState, RunState
 
-# One click tries at most so many runs again; each is a transaction of its own.
-MOST_AT_ONCE = 200
+# How long a failure may be ignored: nobody decides about a quarter of a year.
+LONGEST_IGNORED = timedelta(days=30)
 
 
 class AlreadyResolved(DomainError):
@@ -36,12 +35,10 @@ class ReasonMissing(DomainError):
     message = "Say why in a few words."
 
 
-@dataclass(frozen=True, slots=True)
-class Retried:
-    """What became of one click: how many runs go on, and why others do not."""
+class NotIgnorable(DomainError):
+    """Nobody can be asked to wait for yesterday, or for ever."""
 
-    done: int
-    refused: tuple[str, ...] = ()
+    message = f"A failure is ignored until some moment within the next {LONGEST_IGNORED.days} days."
 
 
 def standing(failure_id: int) -> QuerySet[FailureItem]:
@@ -93,7 +90,7 @@ def resolve(failure_id: int, *, by: User, reason: str) -> Failure:
     # What is left belongs to runs that were withdrawn: nobody will repair them.
     FailureItem.objects.filter(failure=failure, repaired_at=None).update(repaired_at=Now())
     before = failure.state
-    failure.move_to(FailureState.RESOLVED)
+    failure.move_to(FailureState.RESOLVED, ignored_until=None)
     record(
         "workflows.failure.resolved",
         actor=Actor.person(by),
@@ -106,28 +103,36 @@ def resolve(failure_id: int, *, by: User, reason: str) -> Failure:
     return failure
 
 
-def retry_some(failure_id: int, count: int, *, by: User, reason: str) -> Retried:
-    """Try so many of a failure's stopped runs again, the longest waiting first. Raises ReasonMissing.
+@transaction.atomic
+def ignore(failure_id: int, *, by: User, until: datetime, reason: str) -> Failure:
+    """Hear nothing of a failure until a moment; what falls under it meanwhile is collected all the same.
 
-    Each run is a transaction of its own, locked in the engine's order, so one that cannot go on holds up no other.
+    Raises AlreadyResolved, NotIgnorable, ReasonMissing.
     """
     if not reason.strip():
         raise ReasonMissing
-    run_ids = list(standing(failure_id).values_list("run_id", flat=True)[: min(count, MOST_AT_ONCE)])
-    done, refused = 0, []
-    for run_id in run_ids:
-        try:
-            _retry(run_id, by=by, reason=reason.strip())
-        except DomainError as refusal:
-            refused.append(f"Run {run_id}: {refusal}")
-        else:
-            done += 1
-    return Retried(done, tuple(refused))
+    if not clock.now() < until <= clock.now() + LONGEST_IGNORED:
+        raise NotIgnorable
+    return _ignored(failure_id, until, "ignored", by=by, reason=reason.strip())
 
 
-def _retry(run_id: int, *, by: User, reason: str) -> None:
-    try:
-        repairing.retry(run_id, by=by, reason=reason)
-    except Overtaken:
-        # Two last runs repaired at once both close their failure; the second finds it closed.
-        repairing.retry(run_id, by=by, reason=reason)
+@transaction.atomic
+def heed(failure_id: int, *, by: User) -> Failure:
+    """Ignore a failure no longer. Raises AlreadyResolved."""
+    return _ignored(failure_id, None, "heeded", by=by, reason=f"{by} wants to hear of it again.")
+
+
+def _ignored(failure_id: int, until: datetime | None, verb: str, *, by: User, reason: str) -> Failure:
+    failure = _locked(failure_id)
+    before, failure.ignored_until = failure.ignored_until, until
+    failure.save(update_fields=["ignored_until"])
+    record(
+        f"workflows.failure.{verb}",
+        actor=Actor.person(by),
+        organization_id=failure.organization_id,
+        subject=("failure", failure.pk),
+        before={"until": before.isoformat() if before else None},
+        after={"until": until.isoformat() if until else None},
+        reason=reason,
+    )
+    return failure

@@ -1,12 +1,13 @@
 """Forms of the runs, failures and bulk pages: why something is done, and how much of it."""
 
+from datetime import timedelta
 from typing import Any
 
 from django import forms
 
 from workflows.engine.controls import PRIORITIES
-from workflows.failures import MOST_AT_ONCE
 from workflows.models import Bulk
+from workflows.replaying import CORRECTED
 
 LONGEST_REASON = 300
 
@@ -21,10 +22,49 @@ class ReasonForm(forms.Form):
     )
 
 
-class RetrySomeForm(ReasonForm):
-    """How many of a failure's runs are tried again, by the button that was pressed."""
+class ReplayForm(ReasonForm):
+    """How many of a failure's runs are tried again, by the button that was pressed; and what is corrected in each."""
 
-    count = forms.IntegerField(min_value=1, max_value=MOST_AT_ONCE)
+    count = forms.IntegerField(min_value=1)
+    corrected = forms.ChoiceField(
+        label="Correct first",
+        required=False,
+        choices=[("", "Nothing"), *((name, name.replace("_", " ").capitalize()) for name in CORRECTED)],
+    )
+    value = forms.CharField(
+        label="Right value",
+        required=False,
+        max_length=200,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+    def __init__(self, *args: Any, may_correct: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not may_correct:
+            del self.fields["corrected"], self.fields["value"]
+
+
+class IgnoreForm(ReasonForm):
+    """For how long nobody wants to hear of a failure, by the button that was pressed."""
+
+    LENGTHS = (
+        (60, "1 hour"),
+        (24 * 60, "1 day"),
+        (7 * 24 * 60, "1 week"),
+        (30 * 24 * 60, "30 days"),
+    )
+
+    minutes = forms.TypedChoiceField(label="Ignore for", coerce=int, choices=LENGTHS)
+
+    @property
+    def length(self) -> timedelta:
+        """What was chosen."""
+        return timedelta(minutes=self.cleaned_data["minutes"])
+
+    @property
+    def words(self) -> str:
+        """The same, for people."""
+        return dict(self.LENGTHS)[self.cleaned_data["minutes"]]
 
 
 class NoteForm(forms.Form):

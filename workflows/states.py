@@ -122,6 +122,19 @@ FAILURE_MOVES: Mapping[str, frozenset[str]] = {
 }
 
 
+class ReplayState(models.TextChoices):
+    RUNNING = "running", "Under way"
+    DONE = "done", "Went well"
+    STOPPED = "stopped", "Stopped"
+
+
+REPLAY_MOVES: Mapping[str, frozenset[str]] = {
+    ReplayState.RUNNING: frozenset({ReplayState.DONE, ReplayState.STOPPED}),
+    ReplayState.DONE: frozenset(),
+    ReplayState.STOPPED: frozenset(),
+}
+
+
 class FailureKind(models.TextChoices):
     TRANSIENT = "transient", "gave up after several tries"
     DATA = "data", "the data needs a person"

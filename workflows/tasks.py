@@ -5,6 +5,7 @@ import time
 from celery import shared_task
 
 from opsdesk.lib import queue
+from workflows import replaying
 from workflows.bulk import jobs, services
 from workflows.engine import intake, repairing, running, turns
 from workflows.recovery import tide
@@ -23,7 +24,9 @@ def tick() -> int:
         runs = running.claim()
         running.advance(runs)
         looked += found + len(runs)
-        if not found and not runs:
+        # Runs that are tried again come after those that were never looked at.
+        tried = replaying.go_on() if not found and not runs else 0
+        if not found and not runs and not tried:
             return looked
         if time.monotonic() - started > _LOOK_SECONDS:
             queue.ring("workflows.tick")

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from workflows.views import alerts, bulks, controls, failures, quarantine, requests, runs, triggers
+from workflows.views import alerts, bulks, controls, failures, quarantine, repairs, requests, runs, triggers
 
 app_name = "workflows"
 urlpatterns = [
@@ -31,7 +31,10 @@ urlpatterns = [
     path("failures/", failures.index, name="failures"),
     path("failures/quarantine/", quarantine.index, name="quarantine"),
     path("failures/<int:pk>/", failures.show, name="failure"),
-    path("failures/<int:pk>/acknowledge/", failures.acknowledge, name="acknowledge"),
-    path("failures/<int:pk>/resolve/", failures.resolve, name="resolve"),
-    path("failures/<int:pk>/retry/", failures.retry, name="retry_failure"),
+    path("failures/<int:pk>/acknowledge/", repairs.acknowledge, name="acknowledge"),
+    path("failures/<int:pk>/resolve/", repairs.resolve, name="resolve"),
+    path("failures/<int:pk>/ignore/", repairs.ignore, name="ignore_failure"),
+    path("failures/<int:pk>/heed/", repairs.heed, name="heed_failure"),
+    path("failures/<int:pk>/replay/", repairs.replay, name="replay"),
+    path("failures/<int:pk>/replay/stop/", repairs.stop, name="stop_replay"),
 ]

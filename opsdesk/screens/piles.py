@@ -123,16 +123,16 @@ class Failures:
 
 
 def failures(member: Membership) -> Failures:
-    """Open failures and the last of them, in at most two statements."""
-    unresolved = Failure.objects.visible_to(member).unresolved()
-    totals = unresolved.aggregate(
+    """Failures that nobody chose to ignore, and the last of them, in at most two statements."""
+    pressing = Failure.objects.visible_to(member).pressing()
+    totals = pressing.aggregate(
         groups=Count("pk", distinct=True),
         ownerless=Count("pk", distinct=True, filter=Q(owner=None)),
         runs=Count("items", filter=_STOPPED),
     )
     rows: Iterable[Any] = ()
     if totals["groups"]:
-        counted = unresolved.annotate(stopped=Count("items", filter=_STOPPED))
+        counted = pressing.annotate(stopped=Count("items", filter=_STOPPED))
         rows = counted.select_related("owner").order_by("-last_at", "-pk")[:SHOWN]
     return Failures(totals["groups"], totals["runs"], totals["ownerless"], rows)
 

@@ -151,7 +151,7 @@ def review_ages(now: datetime) -> list[ReviewAges]:
 
 def failures() -> Iterator[Figure]:
     """Failures that need somebody, by kind; there is one row a cause, so they are few."""
-    for row in Failure.objects.unresolved().order_by().values("kind").annotate(count=Count("*")).order_by("kind"):
+    for row in Failure.objects.pressing().order_by().values("kind").annotate(count=Count("*")).order_by("kind"):
         yield Figure((row["kind"],), row["count"])
 
 

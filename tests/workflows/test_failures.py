@@ -1,16 +1,28 @@
-"""What people do about failures: take on, retry some, resolve."""
+"""What people do about failures: take on, ignore, resolve."""
 
 import threading
+from datetime import timedelta
 
 import pytest
 from django.db import connections, transaction
 
 from auditlog.models import Entry
+from opsdesk.counts import COUNTERS
+from opsdesk.lib import clock
 from tests import factories
 from workflows import failures
 from workflows.engine import failing
 from workflows.errors import StepFailed
-from workflows.failures import AlreadyResolved, ReasonMissing, StillOpen, acknowledge, resolve, retry_some
+from workflows.failures import (
+    AlreadyResolved,
+    NotIgnorable,
+    ReasonMissing,
+    StillOpen,
+    acknowledge,
+    heed,
+    ignore,
+    resolve,
+)
 from workflows.models import Failure, FailureItem, Run
 from workflows.states import CaseState, FailureKind, FailureState, RunState
 
@@ -49,47 +61,10 @@ def test_taking_on_what_one_has_already_is_told_once(failure, cast):
     assert entries("acknowledged").count() == 1
 
 
-@pytest.mark.parametrize("count", [1, 5, 8])
-def test_exactly_as_many_runs_are_tried_as_the_button_said_the_longest_waiting_first(failure, cast, count):
-    oldest = list(failure.items.order_by("pk").values_list("run_id", flat=True))[:count]
-
-    tried = retry_some(failure.pk, count, by=cast.maya, reason="The period is open again.")
-
-    assert (tried.done, tried.refused) == (count, ())
-    assert list(Run.objects.filter(state=RunState.READY).order_by("pk").values_list("pk", flat=True)) == oldest
-    assert failures.standing(failure.pk).count() == 8 - count
-    repaired = Entry.objects.filter(verb="workflows.run.repaired")
-    assert {entry.reason for entry in repaired} == {"The period is open again."}
-    assert repaired.count() == count
-
-
-def test_the_last_retry_resolves_the_failure(failure, cast):
-    retry_some(failure.pk, 8, by=cast.maya, reason="Mended.")
-
-    failure.refresh_from_db()
-    assert failure.state == FailureState.RESOLVED
-
-
-def test_one_click_tries_no_more_than_a_bounded_number(failure, cast, monkeypatch):
-    monkeypatch.setattr(failures, "MOST_AT_ONCE", 3)
-
-    assert retry_some(failure.pk, 8, by=cast.maya, reason="Mended.").done == 3
-
-
-def test_a_run_that_cannot_go_on_holds_up_no_other(failure, cast):
-    first = failure.items.order_by("pk").first().run
-    type(first.case).objects.filter(pk=first.case_id).update(state=CaseState.OPEN)
-
-    tried = retry_some(failure.pk, 3, by=cast.maya, reason="Mended.")
-
-    assert tried.done == 2
-    assert tried.refused == (f"Run {first.pk}: This run has not failed: there is nothing to repair.",)
-
-
 @pytest.mark.parametrize("reason", ["", "   "])
-def test_without_a_reason_nothing_is_tried_or_resolved(failure, cast, reason):
+def test_without_a_reason_nothing_is_ignored_or_resolved(failure, cast, reason):
     with pytest.raises(ReasonMissing):
-        retry_some(failure.pk, 1, by=cast.maya, reason=reason)
+        ignore(failure.pk, by=cast.maya, until=clock.now() + timedelta(days=1), reason=reason)
     with pytest.raises(ReasonMissing):
         resolve(failure.pk, by=cast.maya, reason=reason)
 
@@ -116,6 +91,72 @@ def test_a_failure_that_stops_nothing_any_more_can_be_resolved(organization, cas
     assert not FailureItem.objects.filter(repaired_at=None).exists()
     [entry] = entries("resolved")
     assert (entry.user, entry.reason) == (cast.maya, "Nothing is left of it.")
+
+
+def counted(cast):
+    """What the navigation counts."""
+    return COUNTERS["failures"](cast.maya.memberships.get()).count()
+
+
+def test_an_ignored_failure_is_not_counted_until_its_time_is_over(failure, cast):
+    assert counted(cast) == 1
+
+    ignore(failure.pk, by=cast.maya, until=clock.now() + timedelta(days=7), reason="The ledger is mended on Monday.")
+
+    assert counted(cast) == 0
+    assert list(Failure.objects.ignored()) == [failure]
+    [entry] = entries("ignored")
+    assert (entry.user, entry.reason) == (cast.maya, "The ledger is mended on Monday.")
+    Failure.objects.update(ignored_until=clock.now() - timedelta(seconds=1))
+    assert counted(cast) == 1
+    assert not Failure.objects.ignored().exists()
+
+
+def test_what_falls_under_an_ignored_failure_is_collected(organization, cast):
+    failed = StepFailed(FailureKind.DATA, "The period is closed.")
+    run = factories.make_run(factories.make_case(organization, state=CaseState.FAILED), state=RunState.FAILED)
+    failure = failing.open_failure(run, workflow="refund", step="decide", failed=failed)
+    ignore(failure.pk, by=cast.maya, until=clock.now() + timedelta(hours=1), reason="Known.")
+    again = factories.make_run(factories.make_case(organization, state=CaseState.FAILED), state=RunState.FAILED)
+
+    failing.open_failure(again, workflow="refund", step="decide", failed=failed)
+
+    assert counted(cast) == 0
+    assert failures.standing(failure.pk).count() == 2
+
+
+def test_a_person_wants_to_hear_of_it_again(failure, cast):
+    ignore(failure.pk, by=cast.maya, until=clock.now() + timedelta(days=7), reason="Known.")
+
+    heed(failure.pk, by=cast.tomasz)
+
+    assert counted(cast) == 1
+    assert entries("heeded").get().user == cast.tomasz
+
+
+@pytest.mark.parametrize("length", [timedelta(0), timedelta(days=-1), timedelta(days=31)])
+def test_nobody_ignores_for_ever_or_until_yesterday(failure, cast, length):
+    with pytest.raises(NotIgnorable):
+        ignore(failure.pk, by=cast.maya, until=clock.now() + length, reason="Away with it.")
+
+
+def test_what_is_resolved_and_comes_again_is_counted_again(organization, cast):
+    failed = StepFailed(FailureKind.DATA, "The period is closed.")
+    run = factories.make_run(factories.make_case(organization, state=CaseState.FAILED), state=RunState.FAILED)
+    failure = failing.open_failure(run, workflow="refund", step="decide", failed=failed)
+    acknowledge(failure.pk, by=cast.maya)
+    ignore(failure.pk, by=cast.maya, until=clock.now() + timedelta(days=7), reason="Known.")
+    Run.objects.filter(pk=run.pk).update(state=RunState.CANCELED)
+    resolve(failure.pk, by=cast.maya, reason="Withdrawn.")
+    assert counted(cast) == 0
+    again = factories.make_run(factories.make_case(organization, state=CaseState.FAILED), state=RunState.FAILED)
+
+    failing.open_failure(again, workflow="refund", step="decide", failed=failed)
+
+    failure.refresh_from_db()
+    assert (failure.state, failure.owner, failure.ignored_until) == (FailureState.OPEN, None, None)
+    assert counted(cast) == 1
+    assert entries("reopened").count() == 1
 
 
 @pytest.mark.parametrize("do", ["acknowledge", "resolve"])

@@ -6,10 +6,13 @@ from django.urls import reverse
 from auditlog.models import Entry
 from tests import factories
 from tests.plugins.pages import MOST_STATEMENTS, cost, text_of
-from workflows.models import Failure, Run
-from workflows.states import FailureState, RunState
+from workflows import replaying
+from workflows.models import Failure, Replay
+from workflows.states import FailureState
+from workflows.views.failures import words_of
 
 FAILURES = "/failures/"
+CHANGES = ("acknowledge", "resolve", "replay", "stop_replay", "ignore_failure", "heed_failure")
 
 
 @pytest.fixture
@@ -38,26 +41,16 @@ def test_one_failure_shows_its_runs_their_money_and_one_five_all(cast, sign_in, 
 
     text = text_of(response)
     assert "7 runs, £990.36" in text
-    assert response.context["counts"] == [(1, "Retry 1"), (5, "Retry 5"), (7, "Retry all 7")]
+    assert response.context["counts"] == [(1, "Replay 1")]
     for item in failure.items.all():
         assert f"RUN-{item.run_id}" in text and f"CASE-{item.run.case_id}" in text
 
 
 @pytest.mark.parametrize(
-    ("stopped", "labels"),
-    [
-        (0, []),
-        (1, ["Retry 1"]),
-        (5, ["Retry 1", "Retry all 5"]),
-        (6, ["Retry 1", "Retry 5", "Retry all 6"]),
-        (200, ["Retry 1", "Retry 5", "Retry all 200"]),
-        (900, ["Retry 1", "Retry 5", "Retry 200 of 900"]),
-    ],
+    ("count", "stopped", "words"), [(1, 1, "Replay 1"), (1, 7, "Replay 1"), (5, 7, "Replay 5"), (7, 7, "Replay all 7")]
 )
-def test_the_ladder_has_only_the_rungs_that_differ(stopped, labels):
-    from workflows.views.failures import counts_to_try
-
-    assert [label for _, label in counts_to_try(stopped)] == labels
+def test_a_button_says_how_many_it_tries(count, stopped, words):
+    assert words_of(count, stopped) == words
 
 
 def test_taking_it_on_makes_it_mine(cast, sign_in, failure):
@@ -71,34 +64,70 @@ def test_taking_it_on_makes_it_mine(cast, sign_in, failure):
     assert "You" in text_of(client.get(address("failure", failure)))
 
 
-@pytest.mark.parametrize("count", [1, 5, 7])
-def test_a_button_tries_as_many_as_it_says(cast, sign_in, failure, count):
-    response = sign_in(cast.maya).post(
-        address("retry_failure", failure), {"count": count, "reason": "August is open again."}, follow=True
-    )
+def test_a_replay_shows_how_far_it_is_and_stops_on_demand(cast, sign_in, failure):
+    client = sign_in(cast.maya)
 
-    assert Run.objects.filter(state=RunState.READY).count() == count
-    assert f"{count} run{'s go' if count > 1 else ' goes'} on." in text_of(response)
+    begun = client.post(address("replay", failure), {"count": 1, "reason": "August is open again."}, follow=True)
+    replaying.go_on()
+    part = client.get(address("failure", failure), headers={"HX-Request": "true"})
+    stopped = client.post(address("stop_replay", failure), follow=True)
+
+    assert "Maya Nowak has 1 run tried again: 0 went on." in text_of(begun)
+    assert b"<html" not in part.content
+    assert f"RUN-{failure.items.order_by('pk').first().run_id} is at it" in text_of(part)
+    assert "after 0 of 1 went on. Maya Nowak stopped it." in text_of(stopped)
 
 
 @pytest.mark.parametrize(
-    "sent", [{"count": 1}, {"count": 1, "reason": " "}, {"reason": "x"}, {"count": 0, "reason": "x"},
-             {"count": 201, "reason": "x"}, {"count": "all", "reason": "x"}, {"count": -1, "reason": "x"}],
-)  # fmt: skip
-def test_an_odd_form_tries_nothing(cast, sign_in, failure, sent):
-    response = sign_in(cast.maya).post(address("retry_failure", failure), sent)
+    ("sent", "status"),
+    [
+        ({"count": 1}, 422),
+        ({"count": 1, "reason": " "}, 422),
+        ({"reason": "x"}, 422),
+        ({"count": 0, "reason": "x"}, 422),
+        ({"count": "all", "reason": "x"}, 422),
+        ({"count": 1, "reason": "x", "corrected": "amount", "value": "1"}, 422),
+        ({"count": 1, "reason": "x", "corrected": "customer"}, 409),
+        ({"count": 5, "reason": "x"}, 409),
+    ],
+)
+def test_an_odd_form_tries_nothing(cast, sign_in, failure, sent, status):
+    response = sign_in(cast.maya).post(address("replay", failure), sent)
 
-    assert response.status_code == 422
-    assert Run.objects.filter(state=RunState.FAILED).count() == 7
+    assert response.status_code == status
+    assert not Replay.objects.exists()
+
+
+def test_who_may_not_correct_is_not_asked_for_a_correction(cast, sign_in, failure):
+    client = sign_in(cast.tomasz)
+
+    client.post(address("replay", failure), {"count": 1, "reason": "x", "corrected": "customer", "value": "17549"})
+
+    assert Replay.objects.get().corrected == ""
 
 
 def test_what_was_tried_is_listed_with_what_became_of_it(cast, sign_in, failure):
     client = sign_in(cast.maya)
-    client.post(address("retry_failure", failure), {"count": 1, "reason": "Mended."})
+    client.post(address("replay", failure), {"count": 1, "reason": "Mended."})
+    replaying.go_on()
 
     text = text_of(client.get(address("failure", failure)))
 
     assert "Repaired" in text and "tried again" in text
+
+
+def test_an_ignored_failure_moves_to_its_own_view_and_back(cast, sign_in, failure):
+    client = sign_in(cast.maya)
+
+    odd = client.post(address("ignore_failure", failure), {"minutes": 7, "reason": "Known."})
+    client.post(address("ignore_failure", failure), {"minutes": 60, "reason": "Known."})
+
+    assert odd.status_code == 422
+    assert list(client.get(FAILURES).context["groups"]) == []
+    assert list(client.get(f"{FAILURES}?state=ignored").context["groups"]) == [failure]
+    assert "Ignored until" in text_of(client.get(address("failure", failure)))
+    client.post(address("heed_failure", failure))
+    assert list(client.get(FAILURES).context["groups"]) == [failure]
 
 
 def test_resolving_asks_for_a_reason_and_for_no_run_under_it(organization, cast, sign_in, failure):
@@ -129,7 +158,7 @@ def test_an_empty_desk_says_that_nothing_needs_repair(organization, cast, sign_i
 
 
 @pytest.mark.parametrize("who", ["ada", "ines"])
-@pytest.mark.parametrize("what", ["acknowledge", "resolve", "retry_failure"])
+@pytest.mark.parametrize("what", CHANGES)
 def test_who_may_not_repair_reads_and_changes_nothing(cast, sign_in, failure, who, what):
     client = sign_in(getattr(cast, who))
 
@@ -147,7 +176,7 @@ def test_failures_of_another_organization_are_not_there(organization, cast, sign
     client = sign_in(cast.maya)
 
     assert client.get(address("failure", theirs)).status_code == 404
-    for what in ("acknowledge", "resolve", "retry_failure"):
+    for what in CHANGES:
         assert client.post(address(what, theirs), {"count": 1, "reason": "Mine."}).status_code == 404
     assert list(client.get(FAILURES).context["groups"]) == []
 

@@ -29,11 +29,21 @@ from tests.factories import (
     make_organization,
     make_reconciliation,
     make_recovery,
+    make_replay,
     make_review,
     make_run,
 )
 from workflows.models import RuleSet, Workflow, WorkflowVersion
-from workflows.states import BulkState, CaseState, EventState, FailureState, RecoveryState, RunState, VersionState
+from workflows.states import (
+    BulkState,
+    CaseState,
+    EventState,
+    FailureState,
+    RecoveryState,
+    ReplayState,
+    RunState,
+    VersionState,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -77,6 +87,7 @@ PICTURES = {
     "Breaker": {"closed": "open", "open": "half_open closed", "half_open": "closed open"},
     "Notice": {"due": "delivered failed", "delivered": "", "failed": ""},
     "Recovery": {"recovering": "ended", "ended": ""},
+    "Replay": {"running": "done stopped", "done": "", "stopped": ""},
     "Reconciliation": {"due": "running", "running": "due done failed", "done": "", "failed": ""},
     "Break": {"open": "settled gone", "settled": "", "gone": "", "recorded": ""},
     "Review": {
@@ -101,6 +112,7 @@ STATES = {
     "Breaker": BreakerState,
     "Notice": NoticeState,
     "Recovery": RecoveryState,
+    "Replay": ReplayState,
     "Reconciliation": ReconciliationState,
     "Break": BreakState,
     "Review": ReviewState,
@@ -153,8 +165,8 @@ def beside(machine: str, state: str) -> dict[str, Any]:
             unsettled = {"settled_by": None, "remedy": "", "reason": ""}
             closed = {"closed_at": None if state == "open" else now}
             return closed | (settled if state == "settled" else unsettled)
-        case "Recovery", _:
-            return {"ended_at": now if state == "ended" else None}
+        case (("Recovery" | "Replay"), _):
+            return {"ended_at": None if state in {"recovering", "running"} else now}
         case "Review", _:
             return {"closed_at": now if state in {"approved", "rejected", "void"} else None, "settles_at": now}
     return {}
@@ -173,8 +185,8 @@ def make_row(machine: str) -> Movable:
     match machine:
         case "Event":
             return make_event(organization)
-        case "Bulk":
-            return make_bulk(organization, cast.maya)
+        case "Bulk" | "Replay":
+            return make_bulk(organization, cast.maya) if machine == "Bulk" else make_replay(organization, cast.maya)
         case "Failure":
             return make_failure(organization, items=0)
         case "Reconciliation" | "Break" | "Recovery":

@@ -95,7 +95,7 @@ def take_off(run: Run, *, actor: Actor, reason: str) -> None:
     for failure in failures:
         if failure.state == FailureState.RESOLVED or failure.items.filter(repaired_at=None).exists():
             continue
-        failure.move_to(FailureState.RESOLVED)
+        failure.move_to(FailureState.RESOLVED, ignored_until=None)
         record(
             "workflows.failure.resolved",
             actor=actor,

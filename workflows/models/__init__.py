@@ -5,7 +5,7 @@ from workflows.models.bulk import Bulk, BulkItem
 from workflows.models.cases import Case, Correction, Event
 from workflows.models.decisions import Authorization, Decision, Rule, RuleSet
 from workflows.models.definitions import Step, Workflow, WorkflowVersion
-from workflows.models.failures import Failure, FailureItem
+from workflows.models.failures import Failure, FailureItem, Replay
 from workflows.models.recovery import Recovery, RecoverySignature, Tide
 from workflows.models.runs import Run, StepRun
 from workflows.models.triggers import Pulse, Sighting, Trigger
@@ -24,6 +24,7 @@ __all__ = [
     "Pulse",
     "Recovery",
     "RecoverySignature",
+    "Replay",
     "Rule",
     "RuleSet",
     "Run",
