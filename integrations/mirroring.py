@@ -81,7 +81,7 @@ def take_refund(payment: Payment, receipt: Receipt, *, ours: Action | None = Non
             created_at=(ours.case.requested_at if ours else None) or receipt.created_at,
         )
         if ours is None:
-            _tell_of_foreign(payment, row)
+            _tell_of_foreign(payment, row, made_here=receipt.key is not None)
     elif row.status != receipt.status or row.amount_minor != receipt.amount.minor:
         row.status, row.amount_minor = receipt.status, receipt.amount.minor
         row.save(update_fields=["status", "amount_minor"])
@@ -96,14 +96,15 @@ def take_refund(payment: Payment, receipt: Receipt, *, ours: Action | None = Non
     return row
 
 
-def _tell_of_foreign(payment: Payment, refund: Refund) -> None:
+def _tell_of_foreign(payment: Payment, refund: Refund, *, made_here: bool) -> None:
+    lost = "The gateway shows a refund under a key of the desk that the desk does not know."
     record(
         "integrations.payment.refunded_elsewhere",
         actor=Actor.outside(payment.connection.slug),
         organization_id=payment.organization_id,
         subject=("payment", payment.pk),
         after={"refund": refund.reference, "amount": refund.amount_minor, "currency": refund.currency},
-        reason="The gateway shows a refund that the desk did not make.",
+        reason=lost if made_here else "The gateway shows a refund that the desk did not make.",
     )
 
 

@@ -63,6 +63,10 @@ class Books:
         )
         self.payments = {row.reference: row for row in payments}
 
+    def own(self, action: Action) -> bool:
+        """Whether it is of the organization whose books these are."""
+        return action.organization_id == self.connection.organization_id
+
     def case_of(self, receipt: Receipt) -> int | None:
         """The case that a refund under an unknown key was made for: named by it, and of the same payment.
 
@@ -99,36 +103,47 @@ def compare(books: Books, receipts: Sequence[Receipt], missing: Sequence[str], *
 
 def _about(books: Books, receipt: Receipt, *, patient: bool) -> Iterator[Difference]:
     row = books.refunds.get(receipt.reference)
+    if row is None and patient and receipt.created_at > clock.now() - UNDER_WAY:
+        return
+    lost = _lost_intent(books, receipt, row)
+    if lost is not None:
+        yield lost
     if row is not None:
         yield from _differs(books, row, receipt, patient=patient)
-    elif not (patient and receipt.created_at > clock.now() - UNDER_WAY):
+    elif lost is None:
         yield from _unknown_here(books, receipt)
+
+
+def _lost_intent(books: Books, receipt: Receipt, row: Refund | None) -> Difference | None:
+    """An effect under a key of ours that no intent accounts for, whether or not its refund was counted meanwhile."""
+    if receipt.key is None or receipt.status == FAILED:
+        return None
+    action = books.actions.get(receipt.key)
+    if action is not None and (action.state != ActionState.FAILED or row is not None or not books.own(action)):
+        return None
+    what = "which the desk holds to have failed" if action is not None else "which the desk no longer knows"
+    return Difference(
+        BreakKind.LOST_INTENT,
+        words=f"The gateway refunded {receipt.amount} under a key of this desk, {what}.",
+        case_id=action.case_id if action is not None else books.case_of(receipt),
+        **_common(receipt, row.payment if row is not None else books.payments.get(receipt.payment)),
+    )
 
 
 def _unknown_here(books: Books, receipt: Receipt) -> Iterator[Difference]:
     payment = books.payments.get(receipt.payment)
     action = books.actions.get(receipt.key) if receipt.key else None
-    if action is not None and action.organization_id != books.connection.organization_id:
+    if action is not None and not books.own(action):
         return  # another organization's, over the same account
     if action is not None and action.state in _IN_FLIGHT:
         return  # the sender looks it up by its key
-    common = _common(receipt, payment)
-    if receipt.key is not None and (action is None or action.state == ActionState.FAILED):
-        case_id = action.case_id if action is not None else books.case_of(receipt)
-        what = "which the desk holds to have failed" if action is not None else "which the desk no longer knows"
-        yield Difference(
-            BreakKind.LOST_INTENT,
-            words=f"The gateway refunded {receipt.amount} under a key of this desk, {what}.",
-            case_id=case_id,
-            **common,
-        )
-    elif payment is not None and receipt.status != FAILED:
-        # Of payments that no case was ever about, the desk keeps no books.
+    # Of payments that no case was ever about, the desk keeps no books.
+    if payment is not None and receipt.status != FAILED:
         yield Difference(
             BreakKind.MISSING_HERE,
             words=f"The gateway refunded {receipt.amount}; the desk has not heard of it.",
             case_id=action.case_id if action is not None else None,
-            **common,
+            **_common(receipt, payment),
         )
 
 

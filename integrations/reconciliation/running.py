@@ -1,5 +1,6 @@
 """Carrying out reconciliations: claimed, read outside any transaction, compared and written in one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -11,11 +12,11 @@ from django.db.models.functions import Now
 from auditlog.services import record
 from integrations.errors import CallFailed
 from integrations.gateways import Receipt, RefundLister, lister_of
-from integrations.models import Break, Call, Reconciliation
+from integrations.models import Break, Call, Payment, Reconciliation
 from integrations.reconciliation import effects
 from integrations.reconciliation.breaks import DESK, break_of, tell
 from integrations.reconciliation.comparing import Books, Comparison, Difference, compare, unlisted
-from integrations.states import BreakState, ReconciliationState
+from integrations.states import BreakKind, BreakState, ReconciliationState
 from opsdesk.lib import clock
 from workflows.engine.failing import pause_before
 from workflows.states import FailureKind
@@ -147,9 +148,16 @@ def _keep(row: Reconciliation, comparison: Comparison) -> int:
     for each in gone:
         each.move_to(BreakState.GONE, closed_at=Now())
     Break.objects.bulk_create(new)
+    _reread(new)
     tell("integrations.break.found", new)
     tell("integrations.break.gone", gone)
     return Break.objects.open().filter(connection=row.connection, seen_in=row).count()
+
+
+def _reread(new: Sequence[Break]) -> None:
+    """Have the payments of lost effects read as after news: what went back counts before any more is sent."""
+    payments = [each.payment_id for each in new if each.kind == BreakKind.LOST_INTENT and each.payment_id]
+    Payment.objects.filter(pk__in=payments).update(reread_at=Now(), told_refunded_minor=None)
 
 
 def _accepted(row: Reconciliation, comparison: Comparison) -> set[tuple[object, ...]]:

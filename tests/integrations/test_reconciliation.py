@@ -209,6 +209,32 @@ def test_an_effect_under_a_key_that_nobody_knows_is_found_with_its_case(line):
     assert (each.kind, each.case_id, str(each.theirs)) == (BreakKind.LOST_INTENT, case.pk, "£7.00")
 
 
+def test_an_effect_under_a_key_that_nobody_knows_counts_and_stays_found_after_news_of_it(line):
+    (case,) = refunded(line, "20.00")
+    lost_refund(line, case, "7.00")
+    # As when a webhook comes before the first comparison.
+    Payment.objects.update(reread_at=clock.now())
+    line.work()
+    assert Payment.objects.get().refunded_minor == 2700
+
+    assert reconciled(line).found == 1
+    assert reconciled(line).found == 1
+
+    [each] = Break.objects.open()
+    assert (each.kind, each.case_id) == (BreakKind.LOST_INTENT, case.pk)
+
+
+def test_what_went_back_under_a_lost_key_counts_before_more_is_sent(line):
+    (case,) = refunded(line, "20.00")
+    lost_refund(line, case, "7.00")
+
+    reconciled(line)
+    line.work()
+
+    assert Payment.objects.get().refunded_minor == 2700
+    line.assert_sound()
+
+
 def lost_refund(line, case, amount, *, named=None):
     """A refund that the desk made for a case and, after a restore, knows nothing about."""
     key = uuid.uuid4()
