@@ -76,6 +76,12 @@ class Person:
         form = self._form_of(case_id, "retry")
         return 404 if form is None else self._post(form, reason="The gateway is well again.").status_code
 
+    def sign_recovery(self, reason: str) -> int:
+        """Sign what the gateways did meanwhile, where every one of them has been read; returns the status."""
+        page = self._session.get(f"{self._url}/recovery/", timeout=ANSWERS_WITHIN)
+        form = next((form for form in _forms_of(page) if form.action.endswith("/sign/")), None)
+        return 404 if form is None else self._post(form, reason=reason).status_code
+
     def _form_of(self, case_id: int, verb: str) -> SeenForm | None:
         page = self._session.get(f"{self._url}/cases/{case_id}/", timeout=ANSWERS_WITHIN)
         start = f"/cases/{case_id}/{verb}/"
