@@ -19,7 +19,7 @@ class IntegrationsConfig(AppConfig):
         from integrations.reconciliation import effects
         from integrations.steps.act import Act
         from integrations.steps.gather import Gather
-        from integrations.steps.moving import stands
+        from integrations.steps.moving import standing_among
         from integrations.steps.notify import Notify, teams_exist
         from workflows import registry
         from workflows.alerts import add_alert_kind
@@ -28,8 +28,8 @@ class IntegrationsConfig(AppConfig):
         registry.add_step_kind(Gather())
         registry.add_step_kind(Act())
         registry.add_step_kind(Notify())
-        registry.add_standing_effect(stands)
-        registry.add_standing_effect(effects.stands)
+        registry.add_standing_effect(standing_among)
+        registry.add_standing_effect(effects.standing_among)
         registry.add_recovery_ending(effects.end_recovery)
         registry.add_definition_check(connections_exist)
         registry.add_definition_check(teams_exist)

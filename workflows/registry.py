@@ -1,6 +1,6 @@
 """What the rooms above teach the engine: step kinds, readers, news, records to watch, demands, checks. Nothing else."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -123,7 +123,7 @@ demand_sources: list[DemandSource] = []
 grant_checks: list[Callable[["Authorization"], str]] = []
 definition_checks: list[Callable[["WorkflowVersion"], list[str]]] = []
 withdrawals: list[Callable[["Case", str], None]] = []
-standing_effects: list[Callable[[int], bool]] = []
+standing_effects: list[Callable[[Collection[int]], set[int]]] = []
 recovery_endings: list[Callable[["Recovery"], None]] = []
 
 
@@ -180,15 +180,21 @@ def add_grant_check(check: Callable[["Authorization"], str]) -> None:
         grant_checks.append(check)
 
 
-def add_standing_effect(check: Callable[[int], bool]) -> None:
-    """Have `check` asked, by case id, whether something was done outside that still stands."""
+def add_standing_effect(check: Callable[[Collection[int]], set[int]]) -> None:
+    """Have `check` asked of which of these cases something that was done outside still stands, or may; by their ids."""
     if check not in standing_effects:
         standing_effects.append(check)
 
 
 def stands(case_id: int) -> bool:
     """Whether something that was done outside for a case still stands, or may."""
-    return any(check(case_id) for check in standing_effects)
+    return any(check([case_id]) for check in standing_effects)
+
+
+def standing_among(case_ids: Collection[int]) -> set[int]:
+    """The same for many cases at once: the ids of those with something that stands, or may."""
+    found: set[int] = set()
+    return found.union(*(check(case_ids) for check in standing_effects))
 
 
 def add_definition_check(check: Callable[["WorkflowVersion"], list[str]]) -> None:

@@ -24,6 +24,7 @@ register(
     workflows__run__hurried="had the step tried at once",
     workflows__run__restarted="restarted the run from its first step",
     workflows__run__skipped="skipped a step of the run",
+    workflows__run__moved="moved the run to another version",
     workflows__run__prioritized="changed the run's priority",
     workflows__bulk__started="started the bulk",
     workflows__bulk__paused="paused the bulk",

@@ -3,7 +3,7 @@
 Nothing acts until a person has read them, and nothing is ever sent beside one that nobody could place.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from django.db import transaction
 from django.db.models import Q
@@ -105,10 +105,10 @@ def _came_back() -> Q:
     return Q(reference__in=Refund.objects.filter(status=Refund.Status.FAILED).values("reference"))
 
 
-def stands(case_id: int) -> bool:
-    """Whether money went back for a case by an effect that was lost from the books."""
-    lost = Break.objects.filter(kind=BreakKind.LOST_INTENT, case_id=case_id).exclude(state=BreakState.GONE)
-    return lost.exclude(_came_back()).exists()
+def standing_among(case_ids: Collection[int]) -> set[int]:
+    """Those of the cases for which money went back by an effect that was lost from the books."""
+    lost = Break.objects.filter(kind=BreakKind.LOST_INTENT, case__in=case_ids).exclude(state=BreakState.GONE)
+    return set(lost.exclude(_came_back()).values_list("case_id", flat=True).distinct().order_by())
 
 
 def outcome_of(found: Break, case: Case) -> Done:

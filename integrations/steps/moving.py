@@ -1,5 +1,6 @@
 """Acting that moves money: under an authorization for just this, reserved first, never beside what stands already."""
 
+from collections.abc import Collection
 from typing import Any
 
 from django.db.models import Exists, OuterRef
@@ -89,9 +90,9 @@ def _refusal(context: RunContext, grant: Authorization | None) -> str:
     return next((text for check in registry.grant_checks for text in [check(grant)] if text), "")
 
 
-def stands(case_id: int) -> bool:
-    """Whether money of the case went back, or may have gone."""
-    return _standing_action(case_id) is not None
+def standing_among(case_ids: Collection[int]) -> set[int]:
+    """Those of the cases of which money went back, or may have gone."""
+    return set(_standing(case__in=case_ids).values_list("case_id", flat=True))
 
 
 def _sent(**conditions: object) -> Any:
@@ -105,9 +106,12 @@ def _sent(**conditions: object) -> Any:
 
 def _standing_action(case_id: int) -> Action | None:
     """What was sent for the case before, unless it certainly gave no money: beside it, nothing else is ever sent."""
-    sent = _sent(case=case_id).exclude(state=ActionState.FAILED).filter(came_back=False)
-    action: Action | None = sent.order_by("-pk").first()
+    action: Action | None = _standing(case=case_id).order_by("-pk").first()
     return action
+
+
+def _standing(**conditions: object) -> Any:
+    return _sent(**conditions).exclude(state=ActionState.FAILED).filter(came_back=False)
 
 
 def _by_state(case: Case, action: Any) -> Outcome:

@@ -61,7 +61,7 @@ def test_ticked_runs_are_previewed_and_nothing_is_done(organization, cast, sign_
     bulk = begun(client, chosen="ticked", ticked=[one.pk, two.pk])
     text = text_of(client.get(page(bulk)))
 
-    assert "Pause 2 runs" in text and "Nothing has been done yet." in text
+    assert "Pause: 2 runs" in text and "Nothing has been done yet." in text
     assert "1 would be done." in text and "1 It is paused already." in text
     assert f"RUN-{one.pk}" in text and f"RUN-{two.pk}" in text
     assert Run.objects.filter(paused_at__isnull=False).count() == 1

@@ -283,7 +283,7 @@ def test_consent_is_asked_anew_after_a_restart(probe: Probe, monkeypatch):
 @pytest.mark.parametrize("control", ["restart", "cancel"])
 def test_what_was_done_outside_and_stands_is_not_started_over_or_dropped(probe: Probe, monkeypatch, control):
     run = standing(probe, "failed")
-    monkeypatch.setattr(registry, "standing_effects", [lambda case_id: case_id == run.case_id])
+    monkeypatch.setattr(registry, "standing_effects", [{run.case_id}.intersection])
 
     with pytest.raises(NotFitting, match="stands"):
         use(control, run, probe)

@@ -11,6 +11,7 @@ from accounts.models import User
 from accounts.roles import Permission
 from opsdesk.lib.requests import OpsRequest
 from workflows.forms import BulkForm
+from workflows.models import Bulk
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Subject:
     matching: Callable[[OpsRequest, QueryDict], QuerySet[Any]]
     # Those of the given keys that the member may see.
     chosen: Callable[[OpsRequest, list[int]], QuerySet[Any]]
-    # Rows by key, ready for `why_not`.
+    # Rows by key, with all that `words`, `why_not` and `would` read of them, asked for many at once.
     load: Callable[[list[int]], Mapping[int, Any]]
     # What the preview says about a row beside its label.
     words: Callable[[Any], str]
@@ -47,6 +48,10 @@ class Kind:
     perform: Callable[[int, User, str, Mapping[str, Any]], str]
     # Asks for the reason and what else the operation needs.
     form: type[BulkForm]
+    # What would become of a subject that it fits, where that is not the same for all. Only for the preview.
+    would: Callable[[Any], str] = lambda row: ""
+    # What else a person should read before starting it, in sentences.
+    notes: Callable[[Bulk], list[str]] = lambda bulk: []
 
 
 kinds: dict[str, Kind] = {}

@@ -15,7 +15,7 @@ from auditlog.services import Actor, record
 from opsdesk.lib import queue
 from workflows import cases
 from workflows.engine import repairing
-from workflows.engine.fitting import step_of, why_not
+from workflows.engine.fitting import Looked, step_of, why_not
 from workflows.errors import NotFitting
 from workflows.models import Case, Run, StepRun
 from workflows.states import RunState
@@ -126,7 +126,7 @@ def _held(run_id: int, control: str) -> tuple[Run, Case]:
     case = cases.locked(Run.objects.values_list("case_id", flat=True).get(pk=run_id))
     run = Run.objects.select_for_update(of=("self",)).get(pk=run_id)
     run.case = case
-    refused = why_not(control, run)
+    refused = why_not(control, Looked(run))
     if refused:
         raise NotFitting(refused)
     return run, case

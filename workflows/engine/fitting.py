@@ -3,7 +3,7 @@
 Each function gives, in a sentence, why its control does not fit; "" when it does.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 
 from workflows import registry
@@ -15,20 +15,34 @@ from workflows.states import CASE_FINAL, CaseState, RunState, WaitsFor
 NEVER_SKIPPED = frozenset({"approve", "decide"})
 _TRIED_AGAIN = (WaitsFor.RETRY, WaitsFor.CONNECTION)
 _ENDED = frozenset({RunState.SUCCEEDED, RunState.CANCELED})
-_STANDS = "Something that was done for it outside stands, or may: settle that first."
-_UNDER_WAY = "What it does outside is under way: wait for the answer."
+STANDS = "Something that was done for it outside stands, or may: settle that first."
+UNDER_WAY = "What it does outside is under way: wait for the answer."
 
 
-class _Looked:
-    """A run that is being looked at; what has to be asked for is asked once."""
+class Effects:
+    """Which of some cases have something done outside that stands, or may: asked once, when first needed."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, case_ids: Collection[int]) -> None:
+        self._case_ids = case_ids
+
+    @cached_property
+    def standing(self) -> set[int]:
+        """The ids of those cases."""
+        return registry.standing_among(self._case_ids)
+
+
+class Looked:
+    """A run that is being looked at, alone or among others."""
+
+    def __init__(self, run: Run, effects: Effects | None = None) -> None:
         self.run = run
+        self._effects = effects
 
     @cached_property
     def stands(self) -> bool:
         """Whether something done outside for its case stands, or may."""
-        return registry.stands(self.run.case_id)
+        case_id = self.run.case_id
+        return registry.stands(case_id) if self._effects is None else case_id in self._effects.standing
 
 
 def step_of(run: Run) -> StepDefinition:
@@ -37,56 +51,59 @@ def step_of(run: Run) -> StepDefinition:
     return steps[min(run.position, len(steps) - 1)]
 
 
-def _ended(run: Run) -> str:
+def ended(run: Run) -> str:
+    """That the run, or its case, has come to its end; "" while it has not. A failed run has not: it can be repaired."""
+    if run.state not in _ENDED and run.case.state in CASE_FINAL:
+        return "Its case is closed."
     return f"It has ended: {run.get_state_display().lower()}." if run.state in _ENDED else ""
 
 
-def _pause(looked: _Looked) -> str:
+def _pause(looked: Looked) -> str:
     run = looked.run
     if run.paused_at is not None:
         return "It is paused already."
-    return "It is stopped already." if run.state == RunState.FAILED else _ended(run)
+    return "It is stopped already." if run.state == RunState.FAILED else ended(run)
 
 
-def _resume(looked: _Looked) -> str:
+def _resume(looked: Looked) -> str:
     return "" if looked.run.paused_at is not None else "It is not paused."
 
 
-def _cancel(looked: _Looked) -> str:
+def _cancel(looked: Looked) -> str:
     run = looked.run
-    if run.state in _ENDED or run.case.state in CASE_FINAL:
-        return _ended(run) or "Its case is closed."
+    if ended(run):
+        return ended(run)
     if run.acts:
-        return _UNDER_WAY
-    return _STANDS if looked.stands else ""
+        return UNDER_WAY
+    return STANDS if looked.stands else ""
 
 
-def _retry(looked: _Looked) -> str:
+def _retry(looked: Looked) -> str:
     run = looked.run
     if run.state == RunState.FAILED and run.case.state == CaseState.FAILED:
         return ""
     if run.state != RunState.WAITING or run.waits_for not in _TRIED_AGAIN:
         return "This run has not failed: there is nothing to repair."
     if run.acts:
-        return _UNDER_WAY
+        return UNDER_WAY
     return "It is paused: let it go on first." if run.paused_at is not None else ""
 
 
-def _restart(looked: _Looked) -> str:
+def _restart(looked: Looked) -> str:
     run = looked.run
-    if run.state in _ENDED or run.case.state in CASE_FINAL:
-        return _ended(run) or "Its case is closed."
-    return _STANDS if run.acts or looked.stands else ""
+    if ended(run):
+        return ended(run)
+    return STANDS if run.acts or looked.stands else ""
 
 
-def _skip(looked: _Looked) -> str:
+def _skip(looked: Looked) -> str:
     run = looked.run
-    if run.state in _ENDED or run.case.state in CASE_FINAL:
-        return _ended(run) or "Its case is closed."
+    if ended(run):
+        return ended(run)
     if run.state == RunState.RUNNING:
         return "A worker is at it at this moment: pause it first."
     if run.acts:
-        return _UNDER_WAY
+        return UNDER_WAY
     definition = definition_of(run.version_id)
     if run.position >= len(definition.steps):
         return "No step is left."
@@ -104,11 +121,11 @@ def _why_never(step: StepDefinition) -> str:
     return ""
 
 
-def _prioritize(looked: _Looked) -> str:
-    return _ended(looked.run)
+def _prioritize(looked: Looked) -> str:
+    return ended(looked.run)
 
 
-CONTROLS: Mapping[str, Callable[[_Looked], str]] = {
+CONTROLS: Mapping[str, Callable[[Looked], str]] = {
     "pause": _pause,
     "resume": _resume,
     "retry": _retry,
@@ -119,12 +136,12 @@ CONTROLS: Mapping[str, Callable[[_Looked], str]] = {
 }
 
 
-def why_not(control: str, run: Run) -> str:
+def why_not(control: str, looked: Looked) -> str:
     """Why a control does not fit the run; "" when it does. Reads `run.case`."""
-    return CONTROLS[control](_Looked(run))
+    return CONTROLS[control](looked)
 
 
 def all_why_not(run: Run) -> dict[str, str]:
     """The same for every control."""
-    looked = _Looked(run)
+    looked = Looked(run)
     return {control: refuses(looked) for control, refuses in CONTROLS.items()}

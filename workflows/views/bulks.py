@@ -145,12 +145,14 @@ def _preview(request: OpsRequest, bulk: Bulk, *, form: BulkForm | None = None, s
     for item in items:
         subject = subjects.get(item.subject_id)
         refused = kind.why_not(subject) if subject is not None else "It is not there any more."
+        would = kind.would(subject) if not refused else ""
         rows.append(
             {
                 "label": item.label,
                 "url": reverse(kind.subject.url_name, args=[item.subject_id]),
                 "words": kind.subject.words(subject) if subject is not None else "",
                 "refused": refused,
+                "would": would,
             }
         )
     refusals = Counter(row["refused"] for row in rows if row["refused"])
@@ -162,6 +164,8 @@ def _preview(request: OpsRequest, bulk: Bulk, *, form: BulkForm | None = None, s
         "more": bulk.total - len(rows[:SHOWN]),
         "looked_at": len(rows),
         "refusals": refusals.most_common(),
+        "outcomes": Counter(row["would"] for row in rows if row["would"]).most_common(),
+        "notes": kind.notes(bulk),
         "refused": sum(refusals.values()),
         "fitting": len(rows) - sum(refusals.values()),
         "list_url": _back(bulk, kind),
@@ -210,4 +214,5 @@ def _views(request: OpsRequest, bulk: Bulk, current: str) -> list[dict[str, obje
             "current": key == current,
         }
         for key, count in counts.items()
+        if count or not key or key == current
     ]
