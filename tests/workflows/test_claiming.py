@@ -1,19 +1,27 @@
 """Whom a worker takes: the urgent first, the old in any case, and quickly however long the line is."""
 
 import json
+import threading
+import time
 from datetime import timedelta
 
 import pytest
 from django.db import connection, transaction
+from django.db.models import F
 from django.db.models.functions import Now
 
-from tests.factories import make_case
+from tests.factories import make_case, make_event
+from tests.races import at_once
 from tests.workflows.conftest import Probe
+from workflows import tasks
 from workflows.engine.running import claim
-from workflows.models import Run
+from workflows.models import Event, Run
+from workflows.states import RunState
 
 DUE = 50_000
 LONGEST_MS = 10.0
+# Urgent requests that arrive while bulk work is due, and what each may take, outcome included.
+URGENT, LONGEST_WAIT = 10, timedelta(seconds=5)
 
 
 def due_since(run: Run, minutes: int, **fields) -> Run:
@@ -58,6 +66,64 @@ def test_a_short_line_is_taken_whole(probe: Probe):
 
     assert {run.pk for run in claim(limit=20)} == runs
     assert claim() == []
+
+
+def urgent_request(probe: Probe, reference: str) -> Event:
+    """A request as it arrives, of the urgent edition."""
+    data = {"reference": reference, "amount": "1.00", "currency": "GBP"}
+    return make_event(probe.organization, json.dumps({"type": "probe.requested", "data": data}).encode())
+
+
+def behind_bulk_work(probe: Probe, count: int) -> None:
+    """So much bulk work, all of it due for long; what arrives from now on is urgent."""
+    many_due(probe, count)
+    Run.objects.update(priority=90)
+    probe.publish(priority=10)
+
+
+def test_an_urgent_request_is_done_in_the_first_look_after_it_arrived(probe: Probe, monkeypatch):
+    monkeypatch.setattr(tasks, "_LOOK_SECONDS", 0)
+    behind_bulk_work(probe, 300)
+    event = urgent_request(probe, "R1")
+
+    tasks.tick()
+
+    event.refresh_from_db()
+    assert [run.state for run in event.case.runs.all()] == [RunState.SUCCEEDED]
+    assert Run.objects.filter(state=RunState.SUCCEEDED).count() == 20  # it, and bulk work in the same batch
+
+
+@pytest.mark.long
+def test_urgent_requests_wait_little_behind_50000_runs_and_bulk_work_goes_on(committed_probe: Probe):
+    """Two workers at a very long line; a request arrives twice a second and ends within seconds."""
+    probe = committed_probe
+    behind_bulk_work(probe, DUE)
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            tasks.tick()
+
+    def arrive() -> list[Event]:
+        asked = []
+        try:
+            for number in range(URGENT):
+                asked.append(urgent_request(probe, f"U{number}"))
+                time.sleep(0.5)
+            time.sleep(LONGEST_WAIT.total_seconds())
+        finally:
+            stop.set()
+        return asked
+
+    *_, asked = at_once(work, work, arrive)
+    assert isinstance(asked, list), asked
+
+    waited = Run.objects.filter(priority=10).values_list(F("ended_at") - F("case__events__received_at"), flat=True)
+    assert len(waited) == URGENT and None not in waited
+    assert max(waited) < LONGEST_WAIT, waited
+    bulk = Run.objects.filter(priority=90)
+    done, left = (bulk.filter(state=state).count() for state in (RunState.SUCCEEDED, RunState.READY))
+    assert done > 200 and left > 1_000, (done, left)
 
 
 def many_due(probe: Probe, count: int) -> None:
