@@ -3,6 +3,7 @@
 Numbers carry meaning: the published thresholds are instant up to £50, fast-track up to £100, people above.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import time, timedelta
 from decimal import Decimal
@@ -580,18 +581,26 @@ def at(row: Any, **columns: Any) -> Any:
     return row
 
 
-def make_bulk(organization: Organization, by: User, *, count: int = 1, state: BulkState = BulkState.RUNNING) -> Bulk:
-    """A bulk that pauses so many runs, none of them done yet."""
-    runs = [make_run(make_case(organization)) for _ in range(count)]
+def make_bulk(
+    organization: Organization,
+    by: User,
+    *,
+    count: int = 1,
+    state: BulkState = BulkState.RUNNING,
+    kind: str = "runs.pause",
+    runs: Sequence[Run] = (),
+) -> Bulk:
+    """A bulk that does something to these runs, or to so many new ones; none of them is done yet."""
+    runs = runs or [make_run(make_case(organization)) for _ in range(count)]
     started = {} if state == BulkState.PREVIEW else {"started_at": clock.now(), "reason": "The shop asked."}
     ended = {"ended_at": clock.now()} if state in BULK_FINAL else {}
     bulk = Bulk.objects.create(
         organization=organization,
-        kind="runs.pause",
+        kind=kind,
         selection={"ticked": True},
         by=by,
         state=state,
-        total=count,
+        total=len(runs),
         looked_at=clock.now(),
         **started,
         **ended,

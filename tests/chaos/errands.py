@@ -74,7 +74,16 @@ def repair(case_ids: list[int]) -> None:
         repairing.retry(run.pk, by=maya, reason="The worker was killed by a test.")
 
 
-ERRANDS: dict[str, Callable[..., None]] = {errand.__name__: errand for errand in (post, work, vote, object_to, repair)}
+def carry(bulk_id: int) -> None:
+    """What the jobs process does with a bulk."""
+    from workflows.bulk import carrying
+
+    carrying.carry_on(bulk_id)
+
+
+ERRANDS: dict[str, Callable[..., None]] = {
+    errand.__name__: errand for errand in (post, work, vote, object_to, repair, carry)
+}
 
 
 def tell(answer: dict[str, Any]) -> None:
