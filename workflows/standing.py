@@ -45,10 +45,10 @@ class Standing:
     next_at: datetime | None = None
 
 
-def standing_of(run: Run, *, acting: bool = True) -> Standing | None:
-    """The standing of a run that has not ended well; None for one that has. `acting`: the organization's switch.
+def standing_of(run: Run) -> Standing | None:
+    """The standing of a run that has not ended well; None for one that has.
 
-    Reads `run.workflow`, and the version from the process.
+    Reads `run.workflow` and `run.organization`, and the version from the process. Runs `with_recovery` know about it.
     """
     if run.state in (RunState.SUCCEEDED, RunState.CANCELED):
         return None
@@ -66,15 +66,28 @@ def standing_of(run: Run, *, acting: bool = True) -> Standing | None:
         )
     if run.state == RunState.RUNNING:
         return Standing(f"A worker is at the step {step}.", "the worker", None, following, run.lease_until)
-    if not (run.workflow.enabled and acting):
-        switched = "The organization" if not acting else f"The workflow {run.workflow}"
-        return Standing(
-            f"{switched} is switched off.", "an admin who switches it on", run.waiting_since or run.wake_at,
-            f"The step {step} follows when it is on again.",
-        )  # fmt: skip
+    held = _held(run, step)
+    if held is not None:
+        return held
     if run.state == RunState.READY:
         return Standing(f"The step {step} is due.", "the next free worker", run.wake_at, following)
     return _waiting(run, step, following)
+
+
+def _held(run: Run, step: str) -> Standing | None:
+    """What holds back everything of the organization or the workflow."""
+    if run.recovering_since is not None:
+        return Standing(
+            "The organization recovers: nothing acts until what the gateways did meanwhile has been read.",
+            "the people who sign the recovery", run.recovering_since, f"The step {step} follows when it has ended.",
+        )  # fmt: skip
+    if run.organization.acting_enabled and run.workflow.enabled:
+        return None
+    switched = f"The workflow {run.workflow}" if run.organization.acting_enabled else "The organization"
+    return Standing(
+        f"{switched} is switched off.", "an admin who switches it on", run.waiting_since or run.wake_at,
+        f"The step {step} follows when it is on again.",
+    )  # fmt: skip
 
 
 def _waiting(run: Run, step: str, following: str) -> Standing:

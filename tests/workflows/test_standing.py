@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 def stood(run, **changes):
     """The standing once the row has these changes."""
     Run.objects.filter(pk=run.pk).update(**changes)
-    return standing_of(Run.objects.select_related("workflow").get(pk=run.pk))
+    return standing_of(Run.objects.select_related("workflow", "organization").with_recovery().get(pk=run.pk))
 
 
 @pytest.fixture
@@ -73,7 +73,19 @@ def test_a_switched_off_workflow_says_so(run):
     run.workflow.save(update_fields=["enabled"])
 
     assert stood(run).why == "The workflow Refunds is switched off."
-    assert standing_of(run, acting=False).why == "The organization is switched off."
+    run.organization.acting_enabled = False
+    run.organization.save(update_fields=["acting_enabled"])
+    assert stood(run).why == "The organization is switched off."
+
+
+def test_a_recovery_holds_everything_and_says_since_when(run):
+    recovery = factories.make_recovery(run.organization)
+
+    standing = stood(run)
+
+    assert standing.why.startswith("The organization recovers: nothing acts")
+    assert (standing.whom, standing.since) == ("the people who sign the recovery", recovery.begun_at)
+    assert standing.next == "The step understand follows when it has ended."
 
 
 def test_a_failed_run_does_nothing_by_itself(run):

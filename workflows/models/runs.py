@@ -1,15 +1,17 @@
 """One execution of a version for a case, and its attempts at single steps."""
 
+from datetime import datetime
 from typing import ClassVar, Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 from django.db.models.functions import Now
 
 from accounts.models import Membership, Organization
 from opsdesk.lib.states import Movable, known_states
 from workflows.models.cases import Case
 from workflows.models.definitions import Workflow, WorkflowVersion
+from workflows.models.recovery import Recovery
 from workflows.models.triggers import Trigger
 from workflows.states import RUN_ACTIVE, RUN_FINAL, RUN_MOVES, RunState, WaitsFor
 
@@ -22,6 +24,11 @@ class RunQuerySet(models.QuerySet["Run"]):
     def active(self) -> Self:
         """Runs that have not ended."""
         return self.filter(state__in=RUN_ACTIVE)
+
+    def with_recovery(self) -> Self:
+        """Each with `recovering_since`: since when its organization recovers, and nothing acts."""
+        under_way = Recovery.objects.open().filter(organization=OuterRef("organization"))
+        return self.annotate(recovering_since=Subquery(under_way.values("begun_at")[:1]))
 
     def due(self) -> Self:
         """Runs a worker may take now, by the database's clock: most urgent first."""
@@ -86,6 +93,9 @@ class Run(Movable):
     )
     started_at = models.DateTimeField(db_default=Now())
     ended_at = models.DateTimeField(null=True)
+
+    # Only known of runs that were asked for `with_recovery`.
+    recovering_since: datetime | None = None
 
     objects: ClassVar[RunQuerySet] = RunQuerySet.as_manager()  # type: ignore[assignment]
 

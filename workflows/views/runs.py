@@ -30,13 +30,13 @@ def index(request: OpsRequest) -> HttpResponse:
     """All runs, newest first."""
     runs = Run.objects.visible_to(request.membership).select_related("case", "workflow", "version")
     chosen = RunFilter(request.GET, queryset=runs.defer("facts", "case__data"), request=request)
-    page = newest_first(chosen.qs.select_related("organization"), request)
+    page = newest_first(chosen.qs.select_related("organization").with_recovery(), request)
     query = request.GET.copy()
     query.pop("before", None)
     context = {
         "filter": chosen,
         "page": page,
-        "rows": [(run, standing_of(run, acting=run.organization.acting_enabled)) for run in page.rows],
+        "rows": [(run, standing_of(run)) for run in page.rows],
         "filtered": _narrowed(chosen),
         "query": query.urlencode(),
         "kinds": kinds_for("runs") if request.membership.may(Permission.REPAIR) else [],
@@ -73,7 +73,7 @@ def show_run(
 ) -> HttpResponse:
     """The page of one run, with a form that was refused or a control that did not fit."""
     runs = Run.objects.visible_to(request.membership).select_related("case", "workflow", "version", "organization")
-    run = get_object_or_404(runs, pk=pk)
+    run = get_object_or_404(runs.with_recovery(), pk=pk)
     steps = list(run.steps.all())
     # Actions live on the floor above; the relation is all that is known of them here.
     actions = list(run.actions.select_related("connection").prefetch_related("calls").order_by("pk"))
@@ -88,7 +88,7 @@ def show_run(
         "begun": _begun_by(run, steps),
         "decision": run.decisions.order_by("-pk").defer("facts", "trace").first(),
         "timeline": timeline.draw(stages),
-        "standing": standing_of(run, acting=run.organization.acting_enabled),
+        "standing": standing_of(run),
         "live": run.state not in RUN_FINAL,
         "form": form or ReasonForm(),
         "refusal": refusal,
