@@ -31,6 +31,7 @@ from integrations.secrets import encrypt
 from integrations.states import ActionState, BreakerState, BreakKind, ReconciliationState
 from opsdesk.lib import clock
 from opsdesk.settings import BASE_DIR
+from workflows.dry_runs import content_of
 from workflows.models import (
     Alert,
     Authorization,
@@ -38,6 +39,7 @@ from workflows.models import (
     BulkItem,
     Case,
     Decision,
+    DryRun,
     Event,
     Failure,
     FailureItem,
@@ -491,6 +493,13 @@ def make_replay(organization: Organization, by: User) -> Replay:
     """The run of a failure is to be tried again."""
     failure = make_failure(organization)
     return Replay.objects.create(failure=failure, by=by, reason="Mended.", wanted=1, last_item=failure.items.get().pk)
+
+
+def make_dry_run(organization: Organization, *, by: User, **fields: Any) -> DryRun:
+    """A finished look back with the rules in force, at no case."""
+    rule_set = published_version(organization).workflow.rule_sets.get(state="published")
+    defaults = {"state": "done", "ended_at": clock.now(), "content": content_of(rule_set), "total": 0}
+    return DryRun.objects.create(organization=organization, rule_set=rule_set, by=by, **{**defaults, **fields})
 
 
 def make_alert(organization: Organization | None, **fields: Any) -> Alert:

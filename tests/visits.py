@@ -25,7 +25,7 @@ from opsdesk.lib import clock
 from opsdesk.models import HeartbeatKind
 from opsdesk.watch.heartbeats import note
 from tests import factories
-from workflows.models import Alert, Bulk, Case, Failure, Recovery, Run, Trigger, Workflow
+from workflows.models import Alert, Bulk, Case, DryRun, Failure, Recovery, Run, Trigger, Workflow
 from workflows.publishing import new_draft, new_draft_rules
 from workflows.states import EventState, Tier
 
@@ -41,6 +41,7 @@ _OWNERS: dict[str, type[Model]] = {
     "failures": Failure,
     "alerts": Alert,
     "bulk": Bulk,
+    "dry-runs": DryRun,
     "connections": Connection,
     "reconciliation": Reconciliation,
     "differences": Break,
@@ -142,6 +143,7 @@ def furnish(slug: str) -> tuple[Organization, dict[str, User]]:
     factories.make_failure(organization)
     factories.make_bulk(organization, cast.maya)
     factories.make_alert(organization)
+    factories.make_dry_run(organization, by=cast.tomasz)
     note(HeartbeatKind.BEAT, "work-1:1")
     factories.make_event(organization, state=EventState.QUARANTINED)
     gateway = Connection.objects.get(organization=organization)

@@ -109,6 +109,19 @@ BULK_MOVES: Mapping[str, frozenset[str]] = {
 }
 
 
+class DryRunState(models.TextChoices):
+    RUNNING = "running", "Running"
+    DONE = "done", "Done"
+    FAILED = "failed", "Given up"
+
+
+DRY_RUN_MOVES: Mapping[str, frozenset[str]] = {
+    DryRunState.RUNNING: frozenset({DryRunState.DONE, DryRunState.FAILED}),
+    DryRunState.DONE: frozenset(),
+    DryRunState.FAILED: frozenset(),
+}
+
+
 class FailureState(models.TextChoices):
     OPEN = "open", "Open"
     ACKNOWLEDGED = "acknowledged", "Being repaired"

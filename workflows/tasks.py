@@ -5,7 +5,7 @@ import time
 from celery import shared_task
 
 from opsdesk.lib import queue
-from workflows import replaying
+from workflows import dry_run_jobs, replaying
 from workflows.bulk import jobs, services
 from workflows.engine import intake, repairing, running, turns
 from workflows.recovery import tide
@@ -47,9 +47,10 @@ def raise_tide() -> bool:
 
 @shared_task(name="workflows.sweep")
 def sweep() -> int:
-    """Give back what dead workers held, wake who waits for a turn nobody has, and find bulks that lost their job."""
+    """Give back what dead workers held, wake who waits for a turn nobody has, and find errands that lost their job."""
     returned = repairing.sweep() + turns.wake_stranded()
     jobs.wake_stale()
+    dry_run_jobs.wake_stale()
     services.discard_old_previews()
     if returned:
         queue.ring("workflows.tick")

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from workflows.views import alerts, bulks, controls, failures, quarantine, repairs, requests, runs, triggers
+from workflows.views import alerts, bulks, controls, dry_runs, failures, quarantine, repairs, requests, runs, triggers
 
 app_name = "workflows"
 urlpatterns = [
@@ -28,6 +28,7 @@ urlpatterns = [
     path("requests/", requests.index, name="requests"),
     path("requests/<int:pk>/", requests.show, name="request"),
     path("requests/<int:pk>/send/", requests.send, name="send_request"),
+    path("dry-runs/<int:pk>/", dry_runs.show, name="dry_run"),
     path("failures/", failures.index, name="failures"),
     path("failures/quarantine/", quarantine.index, name="quarantine"),
     path("failures/<int:pk>/", failures.show, name="failure"),

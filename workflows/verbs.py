@@ -64,4 +64,5 @@ register(
     workflows__rule_set__discarded="threw away the draft of the rule set",
     workflows__rule_set__published="published the rule set",
     workflows__rule_set__retired="retired the rule set",
+    workflows__rule_set__tried="tried the rule set on past cases",
 )

@@ -25,18 +25,21 @@ class Page:
         return "1 row" if len(self.rows) == 1 else f"{len(self.rows)} rows"
 
 
-def newest_first(rows: QuerySet[Any], request: HttpRequest, *, size: int = PAGE_SIZE) -> Page:
-    """The rows before the key that `?before=` names, newest first; one statement, and no count of the table."""
+def newest_first(rows: QuerySet[Any], request: HttpRequest, *, size: int = PAGE_SIZE, key: str = "pk") -> Page:
+    """The rows before the key that `?before=` names, newest first; one statement, and no count of the table.
+
+    `key` is a whole number that no two of the rows share.
+    """
     before = request.GET.get("before", "")
     after_first = before.isascii() and before.isdigit() and int(before) <= _LARGEST_KEY
     if after_first:
-        rows = rows.filter(pk__lt=int(before))
-    found = list(rows.order_by("-pk")[: size + 1])
+        rows = rows.filter(**{f"{key}__lt": int(before)})
+    found = list(rows.order_by(f"-{key}")[: size + 1])
     shown = found[:size]
     return Page(
         rows=shown,
         first_url=with_query(request, before=None) if after_first else "",
-        next_url=with_query(request, before=shown[-1].pk) if len(found) > size else "",
+        next_url=with_query(request, before=getattr(shown[-1], key)) if len(found) > size else "",
     )
 
 

@@ -160,6 +160,18 @@ class ReasonForm(forms.Form):
     change_reason = reason_field()
 
 
+class DryRunForm(forms.Form):
+    """Over how many past cases rules are tried."""
+
+    most = forms.TypedChoiceField(
+        label="Cases",
+        coerce=int,
+        initial=500,
+        choices=[(100, "the last 100"), (500, "the last 500"), (2_000, "the last 2,000"), (10_000, "the last 10,000")],
+        help_text="Those decided last by this workflow, newest first.",
+    )
+
+
 class ImportForm(ReasonForm):
     """A pack, as a file or as text."""
 

@@ -3,7 +3,8 @@
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
@@ -11,10 +12,11 @@ from django.utils.safestring import SafeString
 
 from accounts.recorded import OwnInline
 from accounts.snapshots import Snapshot
-from workflows import comparing, rules
+from opsdesk.lib.errors import DomainError
+from workflows import comparing, dry_run_jobs, rules
 from workflows.admin.catalogue import facts_in_use
 from workflows.admin.editions import EditionAdmin
-from workflows.admin.forms import RulePlaceForm, RuleSetForm
+from workflows.admin.forms import DryRunForm, RulePlaceForm, RuleSetForm
 from workflows.admin.formsets import OrderedFormSet
 from workflows.models import Rule, RuleSet
 from workflows.publishing import RULE_SETS, new_draft_rules
@@ -88,8 +90,35 @@ class RuleSetAdmin(EditionAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         """The catalogue of facts stands beside the rules."""
-        page = self.admin_site.admin_view(self.catalogue)
-        return [path("facts/", page, name="workflows_ruleset_facts"), *super().get_urls()]
+        wrap = self.admin_site.admin_view
+        return [
+            path("facts/", wrap(self.catalogue), name="workflows_ruleset_facts"),
+            path("<int:pk>/try/", wrap(self.try_page), name="workflows_ruleset_try"),
+            *super().get_urls(),
+        ]
+
+    def try_page(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Ask for a dry run over past cases, and see those asked for before."""
+        rule_set: Any = self.get_object(request, str(pk))
+        if rule_set is None or not self.has_view_permission(request, rule_set):
+            raise Http404
+        form = DryRunForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            try:
+                dry_run = dry_run_jobs.ask(rule_set, most=form.cleaned_data["most"], by=request.user)  # type: ignore[arg-type]
+            except DomainError as refusal:
+                form.add_error(None, str(refusal))
+            else:
+                return redirect("workflows:dry_run", dry_run.pk)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": rule_set,
+            "title": f"Try on past cases: {rule_set}",
+            "form": form,
+            "earlier": rule_set.dry_runs.select_related("by")[:20],
+        }
+        return TemplateResponse(request, "admin/dry_run.html", context)
 
     def catalogue(self, request: HttpRequest) -> HttpResponse:
         """Every fact: what it says, its type and source, and who asks for it."""
@@ -99,8 +128,10 @@ class RuleSetAdmin(EditionAdmin):
         return TemplateResponse(request, "admin/fact_catalogue.html", context)
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """Add the way to a new rule."""
+        """Add the ways to a new rule and to a dry run."""
         rule_set = kwargs.get("obj")
+        if rule_set is not None:
+            context["try_url"] = self._url("try", rule_set)
         if rule_set is not None and rule_set.state == VersionState.DRAFT:
             context["new_rule_url"] = f"{reverse('admin:workflows_rule_add')}?rule_set={rule_set.pk}"
         return super().render_change_form(request, context, *args, **kwargs)
