@@ -71,7 +71,7 @@ def _rule(before: Rule, after: Rule) -> list[str]:
     told = []
     if (before.match, before.conditions) != (after.match, after.conditions):
         now, was = (rules.in_words(rule.conditions, rule.match) for rule in (after, before))
-        told.append(f"rule “{after.name}” is now about {now}, before about {was}")
+        told.append(f"rule “{after.name}” now holds when {now}, before when {was}")
     if _asks(before) != _asks(after):
         told.append(f"rule “{after.name}” now {_asks(after)}, before it {_asks(before)}")
     return told

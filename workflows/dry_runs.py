@@ -39,7 +39,7 @@ MOST_TRIES = 5
 
 @transaction.atomic
 def ask(rule_set: RuleSet, *, most: int, by: User) -> DryRun:
-    """A dry run of the rules over the last `most` cases that were decided, for a job to work on (workflows/dry_run_jobs.py).
+    """A dry run of the rules over the last `most` cases that were decided, for a job of dry_run_jobs.py to work on.
 
     Raises Unpublishable for rules that cannot be asked.
     """

@@ -179,7 +179,7 @@ def test_facts_say_what_they_are_and_who_asks_for_them(desk, rule_set, zoe):
 
     for fact in facts.catalogue().values():
         assert fact.name in text and escape(fact.sentence) in text
-    assert "Four or more refunds in 90 days (refund rules v1)" in text
+    assert "refund: Four or more refunds in 90 days (" in text
     assert "Four or more" not in theirs
 
 

@@ -49,6 +49,10 @@ def rule_sets(acme, *rules):
             {"fields": {**PLAIN["fields"], "amount": "sum"}},
             ["The case's amount changed from amount to sum."],
         ),
+        (
+            {"triggers": [*PLAIN["triggers"], {"key": "monthly", "kind": "schedule", "config": {"cron": "0 9 1 * *"}}]},
+            ["Trigger “monthly” (schedule) was added after “phone”."],
+        ),
         ({"steps": [UNDERSTAND, DECIDE, REFUND]}, ["Step “approve” was taken out."]),
         (
             {"steps": [UNDERSTAND, NOTED, DECIDE, APPROVE, REFUND]},
@@ -91,8 +95,8 @@ def test_versions_are_compared_in_words(acme, changes, says):
         (
             [{**FIRST, "match": "any", "conditions": [*FIRST["conditions"], LARGE]}],
             [
-                "Rule “No order on file” is now about order on file does not hold or amount is above 50.00 GBP, "
-                "before about order on file does not hold."
+                "Rule “No order on file” now holds when order on file does not hold or amount is above 50.00 GBP, "
+                "before when order on file does not hold."
             ],
         ),
         (

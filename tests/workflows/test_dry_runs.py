@@ -226,6 +226,20 @@ def test_a_person_asks_and_reads_what_would_change(desk, decided, django_capture
     assert f'href="{asked.url}"' in again and "2 of 2 decisions would be others" in again
 
 
+def test_who_publishes_sees_what_the_last_dry_run_of_just_these_rules_found(desk, decided):
+    decided("50.00", Tier.INSTANT)
+    browser = signed_in(desk[1].tomasz)
+    untried = browser.get(page(desk[2], "publish")).content.decode()
+    look(desk)
+
+    tried = browser.get(page(desk[2], "publish")).content.decode()
+    desk[2].rules.update(name="Other")
+    changed = browser.get(page(desk[2], "publish")).content.decode()
+
+    assert "1 decision would be another one" in tried
+    assert "past case" not in untried and "past case" not in changed
+
+
 def test_the_list_is_narrowed_to_one_way_from_tier_to_tier(desk, decided):
     stricter, milder = decided("50.00", Tier.INSTANT), decided("20.00", Tier.FULL_REVIEW, WAS_RULES)
     dry_run = look(desk)

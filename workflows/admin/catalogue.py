@@ -14,10 +14,10 @@ _IN_USE = (VersionState.PUBLISHED, VersionState.DRAFT)
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
-    """One rule or step that asks for a fact."""
+class Edition:
+    """One edition of what asks for a fact: its number and the page to change it."""
 
-    words: str
+    number: int
     url: str
 
 
@@ -28,7 +28,8 @@ class Described:
     fact: facts.FactType
     operators: str
     written: str
-    uses: list[Use] = field(default_factory=list)
+    # What asks for it, such as “No order on file”, with its editions, newest first.
+    uses: dict[str, list[Edition]] = field(default_factory=dict)
 
 
 def facts_in_use(organization_id: int) -> list[Described]:
@@ -40,20 +41,22 @@ def facts_in_use(organization_id: int) -> list[Described]:
     theirs = Rule.objects.filter(
         rule_set__workflow__organization_id=organization_id, rule_set__state__in=_IN_USE
     ).select_related("rule_set__workflow")
-    for rule in theirs.order_by("rule_set__state", "rule_set", "position"):
-        use = Use(f"{rule.name} ({rule.rule_set})", reverse("admin:workflows_rule_change", args=[rule.pk]))
-        _add(found, rule.conditions, use)
+    for rule in theirs.order_by("rule_set__workflow", "-rule_set__number", "position"):
+        place = reverse("admin:workflows_rule_change", args=[rule.pk])
+        words = f"{rule.rule_set.workflow.slug}: {rule.name}"
+        _add(found, rule.conditions, words, Edition(rule.rule_set.number, place))
     steps = Step.objects.filter(
         version__workflow__organization_id=organization_id, version__state__in=_IN_USE
     ).exclude(when=[])  # fmt: skip
-    for step in steps.select_related("version__workflow").order_by("version", "position"):
+    for step in steps.select_related("version__workflow").order_by("version__workflow", "-version__number", "position"):
         place = reverse("admin:workflows_workflowversion_change", args=[step.version_id])
-        _add(found, step.when, Use(f"step {step.key} ({step.version})", place))
+        words = f"{step.version.workflow.slug}: step {step.key}"
+        _add(found, step.when, words, Edition(step.version.number, place))
     return list(found.values())
 
 
-def _add(found: Mapping[str, Described], conditions: object, use: Use) -> None:
+def _add(found: Mapping[str, Described], conditions: object, words: str, edition: Edition) -> None:
     held = conditions if isinstance(conditions, list) else []  # a draft may hold anything
     for name in {str(condition.get("fact")) for condition in held if isinstance(condition, Mapping)}:
         if name in found:
-            found[name].uses.append(use)
+            found[name].uses.setdefault(words, []).append(edition)

@@ -49,7 +49,8 @@ class ConditionsWidget(forms.Widget):
     template_name = "admin/conditions.html"
 
     class Media:
-        js = ["js/conditions.js"]
+        # After the page is read: the admin puts its scripts into the head.
+        js = [forms.Script("js/conditions.js", defer=True)]
 
     def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
         """Rows with their choices; `value` is stored conditions or the rows as they were typed."""
@@ -111,11 +112,12 @@ def _by_source() -> list[tuple[str, list[facts.FactType]]]:
 
 
 def _operators() -> list[tuple[str, str, str, bool]]:
-    """Every operator: its name, its words, the types it fits, and whether it takes a value."""
+    """Every operator: its name, its words, the types it fits, and whether it takes a value; those that fit all last."""
     words: dict[str, str] = {name: text for each in rules.OPERATORS.values() for name, text in each.items()}
+    by_reach = sorted(words.items(), key=lambda pair: all(pair[0] in each for each in rules.OPERATORS.values()))
     return [
         (name, text, " ".join(kind for kind, fitting in rules.OPERATORS.items() if name in fitting), rules.takes(name))
-        for name, text in words.items()
+        for name, text in by_reach
     ]
 
 

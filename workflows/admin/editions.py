@@ -109,6 +109,10 @@ class EditionAdmin(RecordedAdmin):
         """The edition in lines, to be compared with the one it would replace."""
         raise NotImplementedError
 
+    def trial(self, edition: Any) -> Any:
+        """The last dry run of the edition as it is now, where such are made."""
+        return None
+
     # Buttons.
 
     def get_urls(self) -> list[URLPattern]:
@@ -177,6 +181,7 @@ class EditionAdmin(RecordedAdmin):
             "former": self._former(edition),
             "follows": self.retired_words if errand is RETIRE else "",
             "seen": self._digest(edition) if errand is PUBLISH else "",
+            "trial": self.trial(edition) if errand is PUBLISH else None,
         }
         return TemplateResponse(request, "admin/edition_errand.html", context)
 

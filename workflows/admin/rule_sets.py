@@ -18,9 +18,10 @@ from workflows.admin.catalogue import facts_in_use
 from workflows.admin.editions import EditionAdmin
 from workflows.admin.forms import DryRunForm, RulePlaceForm, RuleSetForm
 from workflows.admin.formsets import OrderedFormSet
-from workflows.models import Rule, RuleSet
+from workflows.dry_runs import content_of
+from workflows.models import DryRun, Rule, RuleSet
 from workflows.publishing import RULE_SETS, new_draft_rules
-from workflows.states import VersionState
+from workflows.states import DryRunState, VersionState
 
 
 class RuleInline(OwnInline, admin.TabularInline):
@@ -79,6 +80,11 @@ class RuleSetAdmin(EditionAdmin):
     def describe(self, edition: RuleSet) -> list[str]:
         """One line a rule."""
         return [f"{rule.name}: {rules.words(rule)}" for rule in edition.rules.order_by("position")]
+
+    def trial(self, edition: RuleSet) -> DryRun | None:
+        """The last finished dry run of just these rules."""
+        content = content_of(edition)
+        return edition.dry_runs.filter(content=content, state=DryRunState.DONE).order_by("-pk").first()
 
     def tell(
         self, request: HttpRequest, row: Any, before: Snapshot, after: Snapshot, *, reason: str, change: bool
