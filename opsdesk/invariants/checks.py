@@ -231,7 +231,7 @@ def _consent(effects: Effects | None) -> tuple[int, list[str]]:
         else:
             wrong += _missing_votes(grant, reviews[0])
     bare = Action.objects.filter(
-        Q(authorization__amount_minor__lt=F("amount_minor")) | ~Q(authorization__case=F("case"))
+        Q(authorization__amount_minor__lt=F("amount_minor")) | ~Q(authorization__case=F("case")), moves_money=True
     )
     return grants.count(), wrong + [f"{action} is not covered by its authorization." for action in bare[:_MOST_SHOWN]]
 
