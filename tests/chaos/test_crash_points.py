@@ -48,15 +48,8 @@ def points_of(family: str) -> list[str]:
 def test_a_process_dies_at_each_point_and_all_is_well_afterwards(town: Town, family: str) -> None:
     tell_story(town, *points_of(family))
 
+    assert set(town.hits) >= set(points_of(family))
     assert_sound(town)
-
-
-def test_every_registered_point_was_hit(hits: Counter[str], request: pytest.FixtureRequest) -> None:
-    asked = {item.name.partition("[")[2].rstrip("]") for item in request.session.items if item.path == request.path}
-    assert set(hits) >= {point for family in asked & set(FAMILIES) for point in points_of(family)}
-    if not asked >= set(FAMILIES):
-        pytest.skip("Only some of the points were asked for.")
-    assert set(hits) == set(POINTS)
 
 
 @pytest.mark.long
