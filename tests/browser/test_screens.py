@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from accounts.models import User
 from auditlog.services import Actor, record
-from integrations.models import Connection
+from integrations.models import Action, Connection
 from integrations.states import ActionState
 from opsdesk.lib import clock
 from tests import factories
@@ -24,7 +24,17 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 PHONE = {"width": 390, "height": 844}
 WIDE = {"width": 1440, "height": 900}
 HOUR = timedelta(hours=1)
-PAGES = ["/", "/stalled/", "/runs/", "/failures/", "/failures/quarantine/", "/connections/", "/audit/", "/search/?q=x"]
+PAGES = [
+    "/",
+    "/stalled/",
+    "/runs/",
+    "/failures/",
+    "/failures/quarantine/",
+    "/connections/",
+    "/switches/",
+    "/audit/",
+    "/search/?q=x",
+]
 Enter = Callable[..., Page]
 
 
@@ -40,6 +50,8 @@ def desk(transactional_db: None) -> tuple[Any, Cast]:
     action = factories.make_action(factories.make_run(factories.make_case(organization)), state=ActionState.UNKNOWN)
     factories.at(action, created_at=clock.now() - HOUR, first_sent_at=clock.now() - HOUR)
     factories.make_call(action.connection, action=action, outcome="transient", message="No answer came.")
+    factories.make_open_breaker(action.connection)
+    factories.make_window(action.connection)
     factories.make_step_run(action.run, "refund", "act", "waiting", note="Refund is being sent.")
     factories.at(
         factories.make_failure(organization, items=7, message="Ledger refuses the note."), first_at=clock.now() - HOUR
@@ -94,8 +106,9 @@ def enter(browser: Browser, live_server: Any) -> Iterator[Enter]:
 
 
 def addresses() -> list[str]:
-    """Every page, and the run with the action."""
-    return [*PAGES, f"/runs/{Run.objects.filter(actions__state=ActionState.UNKNOWN).get().pk}/"]
+    """Every page, the run with the action, and its connection, which is held."""
+    action = Action.objects.filter(state=ActionState.UNKNOWN).get()
+    return [*PAGES, f"/runs/{action.run_id}/", f"/connections/{action.connection_id}/"]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
