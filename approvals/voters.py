@@ -56,7 +56,7 @@ def cases_behind(run_ids: Iterable[int]) -> dict[int, set[int]]:
 def involved_in(review: Review) -> set[str]:
     """Keys of the people who asked for the case or changed its content, or that of a case it was begun for."""
     case = review.case
-    behind = cases_behind([review.run_id]).get(review.run_id, set())
+    behind = cases_behind([review.run_id])[review.run_id] if review.run.parent_id else set()
     corrections = Correction.objects.filter(case__in=[case.pk, *behind]).select_related("user")
     people = {person_key(correction.user) for correction in corrections}
     if case.requested_by_user is not None:

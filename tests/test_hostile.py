@@ -16,7 +16,7 @@ from opsdesk.settings import BASE_DIR
 from tests import factories
 from tests.plugins.line import Line, open_review_of
 from tests.visits import Url, client_of, every_url, furnish, quietly
-from workflows.models import Case, Event, Failure
+from workflows.models import Bulk, BulkItem, Case, Event, Failure
 from workflows.states import EventState
 
 pytestmark = pytest.mark.django_db
@@ -96,7 +96,26 @@ def suffered(line: Line, text: str) -> Case:
         line.organization, words=text[:500], note=text[:300], acknowledged_by=line.cast.ada, acknowledged_at=clock.now()
     )
     services.escalate(open_review_of(case).pk, by=line.cast.ada, text=text[:2000])
+    _looked_after(line, case, text)
     return case
+
+
+def _looked_after(line: Line, case: Case, text: str) -> None:
+    """The text in what the gateway named, and in why people and the desk did something about many requests at once."""
+    found = factories.make_reconciliation(line.organization, found=1, message=text[:300])
+    factories.make_break(
+        line.organization,
+        found_in=found,
+        reference=text[:100],
+        payment_reference=text[:100],
+        words=text[:300],
+        reason=text[:300],
+    )
+    bulk = factories.make_bulk(line.organization, line.cast.maya, runs=list(case.runs.all()))
+    Bulk.objects.filter(pk=bulk.pk).update(reason=text[:300], note=text[:300])
+    bulk.items.update(label=text[:60], result=BulkItem.Result.REFUSED, sentence=text[:300], at=clock.now())
+    factories.make_dry_run(line.organization, by=line.cast.tomasz, note=text[:300])
+    factories.make_recovery(line.organization, ended=True, reason=text[:500])
 
 
 def pages(line: Line, case: Case) -> dict[str, str]:

@@ -21,7 +21,7 @@ def add(model):
 
 
 def organization_data(organization, **changes):
-    kept = {name: getattr(organization, name) for name in ("name", "time_zone", "currency")}
+    kept = {name: getattr(organization, name) for name in ("name", "time_zone", "currency", "recovery_signatures")}
     return {**kept, "acting_enabled": "on", "rules_need_second_person": "on", **WHY, **changes}
 
 
@@ -221,7 +221,15 @@ def test_a_superuser_founds_the_first_organization_and_sees_nothing_else(db):
     index = browser.get(reverse("admin:index")).content.decode()
     created = browser.post(
         add(Organization),
-        {"name": "First", "slug": "first", "time_zone": "UTC", "currency": "EUR", "acting_enabled": "on", **WHY},
+        {
+            "name": "First",
+            "slug": "first",
+            "time_zone": "UTC",
+            "currency": "EUR",
+            "acting_enabled": "on",
+            "recovery_signatures": "1",
+            **WHY,
+        },
     )
     first = Organization.objects.get()
     data = {"organization": first.pk, "user": root.pk, "role": "admin", "ended_at_0": "", "ended_at_1": ""}

@@ -17,7 +17,8 @@ from integrations.states import ActionState
 from opsdesk.lib import clock
 from tests import factories
 from tests.factories import Cast
-from workflows.models import Run
+from workflows import replaying
+from workflows.models import Replay, Run
 from workflows.states import CaseState, EventState, RunState, Tier
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -183,11 +184,26 @@ def test_a_poll_that_brings_nothing_moves_nothing(cast, enter):
 def test_runs_are_tried_again_one_then_five_by_plain_buttons(cast, enter, scripts):
     page = enter(cast.maya, "/failures/", java_script_enabled=scripts)
 
-    for label, left in (("Retry 1", 6), ("Retry 5", 1)):
-        page.get_by_label("Reason").fill("The period is open again.")
-        page.get_by_role("button", name=label, exact=True).click()
+    for count, left in ((1, 6), (5, 1)):
+        ladder = page.locator("form.repair").filter(has=page.get_by_role("button", name=f"Replay {count}", exact=True))
+        ladder.get_by_label("Reason").fill("The period is open again.")
+        ladder.get_by_role("button", name=f"Replay {count}", exact=True).click()
+        expect(page.get_by_role("button", name="Stop", exact=True)).to_be_visible()
         expect(page.get_by_text("The period is open again.")).to_have_count(0)
+
+        _replayed_to_its_end()
+
+        if not scripts:
+            page.reload()
+        expect(page.get_by_text(f"{count} of {count} tried again went on")).to_be_visible()
         assert Run.objects.filter(state=RunState.FAILED).count() == left
+
+
+def _replayed_to_its_end() -> None:
+    """As when workers bring each run that is tried again to its end."""
+    while replaying.go_on():
+        tried = Run.objects.filter(pk__in=Replay.objects.running().values("run"), state=RunState.READY)
+        assert tried.update(state=RunState.SUCCEEDED, ended_at=clock.now(), wake_at=None) == 1
 
 
 def test_a_failure_is_taken_on_by_its_key(cast, enter):

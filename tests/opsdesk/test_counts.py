@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from integrations.models import Connection
-from integrations.states import ActionState
+from integrations.states import ActionState, BreakState
 from opsdesk.counts import COUNTERS
 from opsdesk.lib import clock
 from opsdesk.lib.counting import counts_of
@@ -45,9 +45,15 @@ def test_each_number_counts_what_its_page_lists(organization, cast, numbers):
     factories.make_alert(None)
     factories.make_alert(organization, acknowledged_at=clock.now(), acknowledged_by=cast.maya)
     factories.make_alert(organization, cleared_at=clock.now())
+    factories.make_break(organization)
+    factories.make_break(organization)
+    factories.make_break(organization, state=BreakState.GONE, closed_at=clock.now())
+    factories.make_recovery(organization)
+    factories.make_recovery(organization, ended=True)
 
     assert numbers() == {
         "queue": 4, "escalations": 2, "leaving": 1, "stalled": 3, "alerts": 2, "failures": 1, "connections": 0,
+        "differences": 2, "recovery": 1,
     }  # fmt: skip
 
 
@@ -73,6 +79,8 @@ def test_another_organization_does_not_count(organization, cast, numbers):
     factories.make_review(factories.make_case(other), due_at=clock.now() - HOUR)
     factories.make_failure(other)
     factories.make_alert(other)
+    factories.make_break(other)
+    factories.make_recovery(other)
     Connection.objects.filter(organization=other).update(acting_enabled=False)
 
     assert set(numbers().values()) == {0}

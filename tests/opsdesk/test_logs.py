@@ -156,9 +156,9 @@ def test_sending_speaks_of_its_action_run_and_case(organization, monkeypatch):
     def broken(connection):
         raise RuntimeError("no gateway today")
 
-    monkeypatch.setattr(sending, "gateway_of", broken)
+    monkeypatch.setattr(sending, "connector_of", broken)
     with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
-        sending._try(action, [])
+        sending._try(action)
     structlog.contextvars.clear_contextvars()
 
     (line,) = [each for each in lines if each["event"] == "action_broke"]

@@ -5,6 +5,7 @@ from django.urls import reverse
 
 from auditlog.models import Entry
 from integrations.states import ActionState
+from opsdesk.lib.paging import newest_first
 from tests import factories
 from tests.plugins.pages import HTMX, MOST_STATEMENTS, cost, text_of
 from workflows.models import Run
@@ -66,7 +67,7 @@ def test_the_workflows_of_other_organizations_are_not_offered(organization, cast
 
 
 def test_pages_follow_each_other_by_key_and_keep_the_filter(organization, cast, sign_in, monkeypatch):
-    monkeypatch.setattr("opsdesk.lib.paging.newest_first.__kwdefaults__", {"size": 2})
+    monkeypatch.setitem(newest_first.__kwdefaults__, "size", 2)
     runs = [factories.make_run(factories.make_case(organization)) for _ in range(5)]
     client = sign_in(cast.ada)
 

@@ -24,6 +24,7 @@ from tests.factories import (
     make_bulk,
     make_case,
     make_desk,
+    make_dry_run,
     make_event,
     make_failure,
     make_organization,
@@ -37,6 +38,7 @@ from workflows.models import RuleSet, Workflow, WorkflowVersion
 from workflows.states import (
     BulkState,
     CaseState,
+    DryRunState,
     EventState,
     FailureState,
     RecoveryState,
@@ -74,6 +76,7 @@ PICTURES = {
         "done": "",
         "canceled": "",
     },
+    "DryRun": {"running": "done failed", "done": "", "failed": ""},
     "Failure": {"open": "acknowledged resolved", "acknowledged": "open resolved", "resolved": "open"},
     "Action": {
         "reserved": "sending failed",
@@ -107,6 +110,7 @@ STATES = {
     "RuleSet": VersionState,
     "Policy": VersionState,
     "Bulk": BulkState,
+    "DryRun": DryRunState,
     "Failure": FailureState,
     "Action": ActionState,
     "Breaker": BreakerState,
@@ -122,6 +126,7 @@ STATES = {
 GUARDED = {
     "Action": "integrations.Action:only_listed_moves",
     "Breaker": "integrations.Breaker:only_listed_moves",
+    "DryRun": "workflows.DryRun:only_listed_moves",
     "Review": "approvals.Review:only_listed_moves",
 }
 # Two moves of one try, written at once.
@@ -165,7 +170,7 @@ def beside(machine: str, state: str) -> dict[str, Any]:
             unsettled = {"settled_by": None, "remedy": "", "reason": ""}
             closed = {"closed_at": None if state == "open" else now}
             return closed | (settled if state == "settled" else unsettled)
-        case (("Recovery" | "Replay"), _):
+        case (("Recovery" | "Replay" | "DryRun"), _):
             return {"ended_at": None if state in {"recovering", "running"} else now}
         case "Review", _:
             return {"closed_at": now if state in {"approved", "rejected", "void"} else None, "settles_at": now}
@@ -179,14 +184,21 @@ def make_restored(machine: str, organization: Organization) -> Movable:
     return make_break(organization) if machine == "Break" else make_recovery(organization)
 
 
+def make_errand(machine: str, organization: Organization, by: User) -> Movable:
+    """What a person has the desk do in the background."""
+    if machine == "DryRun":
+        return make_dry_run(organization, by=by, state="running", ended_at=None)
+    return make_bulk(organization, by) if machine == "Bulk" else make_replay(organization, by)
+
+
 def make_row(machine: str) -> Movable:
     """One row of each machine, in its first state."""
     organization, cast = make_desk()
     match machine:
         case "Event":
             return make_event(organization)
-        case "Bulk" | "Replay":
-            return make_bulk(organization, cast.maya) if machine == "Bulk" else make_replay(organization, cast.maya)
+        case "Bulk" | "Replay" | "DryRun":
+            return make_errand(machine, organization, cast.maya)
         case "Failure":
             return make_failure(organization, items=0)
         case "Reconciliation" | "Break" | "Recovery":

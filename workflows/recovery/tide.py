@@ -61,6 +61,9 @@ def look() -> bool:
             # A failover that lost nothing is asked about once, whatever a restore asks for.
             signatures=1 if suspicion.lossless else None,
         )
+    elif known.number is None:
+        # The first mark is known outside before anybody else can see it: two processes begin at the same moment.
+        mirrors.keep(tide.desk, tide.number)
     # From here on the mark is above every copy again, so that it is noticed once.
     number = max(tide.number, known.number or 0) + 1
     Tide.objects.filter(pk=tide.pk).update(

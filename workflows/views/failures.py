@@ -6,7 +6,7 @@ from typing import Any
 from django.db.models import Count, F, Q, QuerySet, Sum
 from django.forms import Form
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
@@ -14,7 +14,7 @@ from accounts.access import requires
 from accounts.roles import Permission
 from opsdesk.lib import clock
 from opsdesk.lib.errors import DomainError
-from opsdesk.lib.htmx import wants_fragment
+from opsdesk.lib.htmx import render_page
 from opsdesk.lib.money import Money
 from opsdesk.lib.requests import OpsRequest
 from workflows import failures, replaying
@@ -73,9 +73,9 @@ def show_page(
         **(_details(chosen) if chosen is not None else {}),
         **(forms or {}),
     }
-    if chosen is not None and wants_fragment(request):
-        return render(request, "workflows/_failure_detail.html", context, status=status)
-    return render(request, "workflows/failure_list.html", context, status=status)
+    page = "workflows/failure_list.html"
+    fragment = "workflows/_failure_detail.html" if chosen is not None else page
+    return render_page(request, page, fragment, context, status=status)
 
 
 def may_correct(request: OpsRequest) -> bool:
