@@ -114,7 +114,7 @@ def _looked_after(line: Line, case: Case, text: str) -> None:
     bulk = factories.make_bulk(line.organization, line.cast.maya, runs=list(case.runs.all()))
     Bulk.objects.filter(pk=bulk.pk).update(reason=text[:300], note=text[:300])
     bulk.items.update(label=text[:60], result=BulkItem.Result.REFUSED, sentence=text[:300], at=clock.now())
-    factories.make_dry_run(line.organization, by=line.cast.tomasz, note=text[:300])
+    factories.make_dry_run(line.organization, by=line.cast.tomasz, state="failed", note=text[:300])
     factories.make_recovery(line.organization, ended=True, reason=text[:500])
 
 
@@ -126,7 +126,7 @@ def pages(line: Line, case: Case) -> dict[str, str]:
         admin = url.route.startswith("admin/")
         if admin and not url.route.startswith(("admin/workflows/event/", "admin/auditlog/entry/")):
             continue
-        client = client_of("admin" if admin else "manager", members)
+        client = client_of("admin" if admin or url.route.startswith("dry-runs/") else "manager", members)
         for address in _addresses(url, line, case):
             answer = client.get(address)
             if answer.status_code == 200 and answer.headers["Content-Type"].startswith("text/html"):
@@ -163,6 +163,7 @@ def test_it_is_inert_on_every_page(line, text):
     start = visible(text)[:40]
     showing = {address.split("/")[1] for address, page in shown.items() if start in Harm(page).text}
     assert showing >= {"cases", "queue", "failures", "runs", "alerts", "admin"}
+    assert showing >= {"reconciliation", "differences", "recovery", "bulk", "dry-runs"}
     assert Event.objects.filter(state=EventState.QUARANTINED).exists() and Failure.objects.exists()
     assert max(len(page) for page in shown.values()) < 400_000
 
