@@ -50,7 +50,7 @@ def resolve(request: OpsRequest, pk: int) -> HttpResponse:
 def ignore(request: OpsRequest, pk: int) -> HttpResponse:
     """Hear nothing of a failure for a while."""
     failure = _visible(request, pk)
-    form = IgnoreForm(request.POST)
+    form = IgnoreForm(request.POST, auto_id="ignore-%s")
     if not form.is_valid():
         return show_page(request, pk=pk, forms={"ignore_form": form}, status=422)
     until = clock.now() + form.length
@@ -79,7 +79,7 @@ def heed(request: OpsRequest, pk: int) -> HttpResponse:
 def replay(request: OpsRequest, pk: int) -> HttpResponse:
     """Try as many runs again as the button said, one after the other."""
     failure = _visible(request, pk)
-    form = ReplayForm(request.POST, may_correct=may_correct(request))
+    form = ReplayForm(request.POST, auto_id="replay-%s", may_correct=may_correct(request))
     if not form.is_valid():
         return show_page(request, pk=pk, forms={"replay_form": form}, status=422)
     try:
