@@ -157,6 +157,8 @@ def test_sending_speaks_of_its_action_run_and_case(organization, monkeypatch):
         raise RuntimeError("no gateway today")
 
     monkeypatch.setattr(sending, "connector_of", broken)
+    # A logger keeps the set-up of its first use, and a test before may have set logging up anew.
+    monkeypatch.setattr(sending, "log", structlog.get_logger(sending.__name__))
     with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
         sending._try(action)
     structlog.contextvars.clear_contextvars()
