@@ -19,7 +19,7 @@ STATEFUL_MOCK = "require('stripe-stateful-mock').createExpressApp().listen(Numbe
 
 @contextmanager
 def stripe_stateful_mock() -> Iterator[str]:
-    """https://www.npmjs.com/package/stripe-stateful-mock in the folder OPSDESK_STRIPE_MOCK; gives its address."""
+    """The package stripe-stateful-mock in the folder OPSDESK_STRIPE_MOCK; gives its address."""
     port = _free_port()
     command = ["node", "-e", STATEFUL_MOCK, str(port)]
     with _running(command, port, folder=Path(os.environ["OPSDESK_STRIPE_MOCK"])) as url:
@@ -28,7 +28,7 @@ def stripe_stateful_mock() -> Iterator[str]:
 
 @contextmanager
 def localstripe() -> Iterator[str]:
-    """https://pypi.org/project/localstripe, whose executable is OPSDESK_LOCALSTRIPE; gives its address."""
+    """The package localstripe, whose executable is OPSDESK_LOCALSTRIPE; gives its address."""
     port = _free_port()
     with _running([os.environ["OPSDESK_LOCALSTRIPE"], "--port", str(port), "--from-scratch"], port) as url:
         yield url
