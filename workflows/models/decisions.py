@@ -12,6 +12,7 @@ from opsdesk.lib.money import Money
 from opsdesk.lib.states import Movable, known_states
 from workflows.models.cases import Case
 from workflows.models.definitions import Workflow
+from workflows.models.freezing import frozen_with
 from workflows.models.runs import Run
 from workflows.states import VERSION_MOVES, Match, Tier, VersionState
 
@@ -73,20 +74,12 @@ class Rule(models.Model):
             models.CheckConstraint(name="workflows_rule_known_tier", condition=Q(tier__in=Tier.values)),
         ]
         triggers = [
-            pgtrigger.Trigger(
-                name="frozen_with_its_set",
-                operation=pgtrigger.Insert | pgtrigger.Update | pgtrigger.Delete,
-                when=pgtrigger.Before,
-                declare=[("whole", "text")],
-                func="""
-                    SELECT state INTO whole FROM workflows_ruleset
-                    WHERE id = (CASE WHEN TG_OP = 'DELETE' THEN OLD.rule_set_id ELSE NEW.rule_set_id END);
-                    IF whole <> 'draft' THEN
-                        RAISE EXCEPTION 'pgtrigger: Cannot change a rule of a published rule set';
-                    END IF;
-                    IF TG_OP = 'DELETE' THEN RETURN OLD; END IF;
-                    RETURN NEW;
-                """,
+            frozen_with(
+                "frozen_with_its_set",
+                table="workflows_ruleset",
+                column="rule_set_id",
+                part="a rule",
+                whole="rule set",
             )
         ]
 

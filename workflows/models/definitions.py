@@ -6,6 +6,7 @@ from django.db.models import Q
 
 from accounts.models import Organization, User
 from opsdesk.lib.states import Movable, known_states
+from workflows.models.freezing import frozen_with_its_version
 from workflows.states import VERSION_MOVES, Match, VersionState
 
 
@@ -129,23 +130,7 @@ class Step(models.Model):
             models.UniqueConstraint(name="workflows_step_position_once", fields=["version", "position"]),
             models.UniqueConstraint(name="workflows_step_key_once", fields=["version", "key"]),
         ]
-        triggers = [
-            pgtrigger.Trigger(
-                name="frozen_with_its_version",
-                operation=pgtrigger.Insert | pgtrigger.Update | pgtrigger.Delete,
-                when=pgtrigger.Before,
-                declare=[("whole", "text")],
-                func="""
-                    SELECT state INTO whole FROM workflows_workflowversion
-                    WHERE id = (CASE WHEN TG_OP = 'DELETE' THEN OLD.version_id ELSE NEW.version_id END);
-                    IF whole <> 'draft' THEN
-                        RAISE EXCEPTION 'pgtrigger: Cannot change a step of a published version';
-                    END IF;
-                    IF TG_OP = 'DELETE' THEN RETURN OLD; END IF;
-                    RETURN NEW;
-                """,
-            )
-        ]
+        triggers = [frozen_with_its_version("a step")]
 
     def __str__(self) -> str:
         return f"{self.version}, {self.key}"

@@ -2,11 +2,11 @@
 
 from typing import ClassVar
 
-import pgtrigger
 from django.db import models
 from django.db.models import Q
 
 from workflows.models.definitions import Workflow, WorkflowVersion
+from workflows.models.freezing import frozen_with_its_version
 
 
 class Trigger(models.Model):
@@ -38,23 +38,7 @@ class Trigger(models.Model):
                 condition=Q(kind__in=["event", "form", "change", "schedule", "age", "workflow"]),
             ),
         ]
-        triggers = [
-            pgtrigger.Trigger(
-                name="frozen_with_its_version",
-                operation=pgtrigger.Insert | pgtrigger.Update | pgtrigger.Delete,
-                when=pgtrigger.Before,
-                declare=[("whole", "text")],
-                func="""
-                    SELECT state INTO whole FROM workflows_workflowversion
-                    WHERE id = (CASE WHEN TG_OP = 'DELETE' THEN OLD.version_id ELSE NEW.version_id END);
-                    IF whole <> 'draft' THEN
-                        RAISE EXCEPTION 'pgtrigger: Cannot change a trigger of a published version';
-                    END IF;
-                    IF TG_OP = 'DELETE' THEN RETURN OLD; END IF;
-                    RETURN NEW;
-                """,
-            )
-        ]
+        triggers = [frozen_with_its_version("a trigger")]
 
     def __str__(self) -> str:
         return f"{self.version}, {self.key}"
