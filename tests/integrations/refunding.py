@@ -7,13 +7,17 @@ from functools import partial
 from integrations.connectors.stripe.connector import REFUNDS as REFUNDS_OPERATION
 from integrations.connectors.stripe.connector import StripeGateway
 from integrations.http import Limits
-from integrations.models import Action, Connection
+from integrations.models import Action, Connection, Payment
 from integrations.operations import add_connector
 from integrations.states import ActionState
+from tests.factories import make_authorization, make_case, make_decision, make_run
 from tests.plugins.line import Line
+from workflows.models import Run
+from workflows.states import Tier
 from workflows.tasks import tick
 
 REFUNDS = "/v1/refunds"
+ACT = 3  # position of the step that acts
 add_connector("hasty", partial(StripeGateway, limits=Limits(read=0.4, total=0.8)))
 
 
@@ -57,3 +61,12 @@ def patiently(line: Line, *, rounds: int = 12, minutes: int = 2) -> None:
 
 def use(line: Line, connector: str) -> None:
     Connection.objects.filter(pk=line.connection.pk).update(connector=connector)
+
+
+def ready_to_act(line: Line, payment: Payment, amount: str) -> Run:
+    """A run at its last step: decided, authorized, nothing reserved yet."""
+    case = make_case(line.organization, amount=amount, target=payment.reference)
+    run = make_run(case, position=ACT)
+    make_decision(run, tier=Tier.INSTANT)
+    make_authorization(run)
+    return run
