@@ -47,3 +47,9 @@ class TooLate(DomainError):
     """The window for taking a decision back has passed."""
 
     message = "It can no longer be taken back: the decision has taken effect."
+
+
+class HeldByAnother(DomainError):
+    """Somebody else has it open to decide it."""
+
+    message = "Somebody else has this case open: take it over first."

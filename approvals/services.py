@@ -7,7 +7,7 @@ from datetime import timedelta
 from django.db import transaction
 
 from accounts.models import User
-from approvals import opening, voters
+from approvals import claims, opening, voters
 from approvals.errors import (
     AlreadyDecided,
     ContentChanged,
@@ -48,13 +48,15 @@ def decide(review_id: int, *, voter: User, verdict: Verdict, rationale: Rational
     """Cast one vote; a rejection or the last vote decides, and takes effect after the undo window.
 
     `seen` is the content hash of what the person looked at. Raises AlreadyDecided, ContentChanged, SelfApproval,
-    NotAVoter, VotedBefore, RationaleMissing, NothingToRefund.
+    NotAVoter, VotedBefore, HeldByAnother,
+    RationaleMissing, NothingToRefund.
     """
     case, review = locked_review(review_id)
     refuse_if_decided(review)
     voters.check_voter(review, voters.stage_of(review), voter)
     if seen != review.content_hash or review.content_hash != case.content_hash(review.run.facts):
         raise ContentChanged
+    claims.refuse_if_held(review, voter)
     _check_rationale(review, verdict, rationale)
     if verdict == Verdict.APPROVE and not case.target:
         raise NothingToRefund
@@ -82,6 +84,7 @@ def decide(review_id: int, *, voter: User, verdict: Verdict, rationale: Rational
         },
         reason=f"{rationale.code.label}. {rationale.text}".strip(),
     )
+    claims.end(review)
     _after_vote(review, voter, verdict)
     crashpoint("vote.before_commit")
     transaction.on_commit(lambda: crashpoint("vote.after_commit"))
@@ -201,6 +204,7 @@ def reassign(review_id: int, *, to: User, by: User) -> Review:
     before = str(review.assignee or "nobody")
     review.assignee = to
     review.save(update_fields=["assignee"])
+    claims.end(review)
     opening.say_standing(review)
     record(
         "approvals.review.reassigned",

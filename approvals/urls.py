@@ -1,13 +1,17 @@
 from django.urls import path
 
-from approvals.views import case, deciding, escalations, leaving, queue, repairs
+from approvals.views import case, claiming, deciding, escalations, leaving, queue, repairs
 
 app_name = "approvals"
 urlpatterns = [
     path("queue/", queue.index, name="queue"),
     path("queue/news/", queue.news, name="queue_news"),
+    path("queue/next/", claiming.take_next, name="take_next"),
     path("cases/<int:pk>/", case.page, name="case"),
     path("cases/<int:pk>/news/", case.news, name="case_news"),
+    path("cases/<int:pk>/claim/", claiming.claim, name="claim"),
+    path("cases/<int:pk>/hold/", claiming.hold, name="hold"),
+    path("cases/<int:pk>/let-go/", claiming.let_go, name="let_go"),
     path("cases/<int:pk>/decide/", deciding.decide, name="decide"),
     path("cases/<int:pk>/take-back/", deciding.take_back, name="take_back"),
     path("cases/<int:pk>/escalate/", deciding.escalate, name="escalate"),

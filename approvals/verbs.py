@@ -19,6 +19,11 @@ register(
     approvals__review__blocked="found nobody who may vote on the review",
 )
 register(
+    approvals__review__claimed="claimed the review",
+    approvals__review__taken_over="took over the review",
+    approvals__review__let_go="let go of the review",
+)
+register(
     # Calendars are changed under accounts now; what was recorded before keeps its words.
     approvals__calendar__added="added the business calendar",
     approvals__calendar__changed="changed the business calendar",

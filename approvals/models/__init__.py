@@ -1,5 +1,6 @@
-"""The rows of consent: calendars, tiers and stages, thresholds, reason codes, reviews and votes."""
+"""The rows of consent: calendars, tiers and stages, thresholds, reason codes, reviews, votes and claims."""
 
+from approvals.models.claims import Claim
 from approvals.models.policy import (
     Policy,
     ReasonCode,
@@ -10,6 +11,7 @@ from approvals.models.policy import (
 from approvals.models.reviews import Review, Vote
 
 __all__ = [
+    "Claim",
     "Policy",
     "ReasonCode",
     "Review",

@@ -7,7 +7,7 @@ from django.views.decorators.http import require_POST
 
 from accounts.access import requires
 from accounts.roles import Permission
-from approvals import services
+from approvals import claims, services
 from approvals.errors import AlreadyDecided
 from approvals.forms import CommentForm, DecisionForm
 from approvals.models import ReasonCode, Review
@@ -37,7 +37,7 @@ def decide(request: OpsRequest, pk: int) -> HttpResponse:
     form = DecisionForm(request.POST, review=review, codes=list(codes))
     if not form.is_valid():
         return show_case(request, open_file(request.membership, pk), status=422, listing=listing, form=form)
-    verdict = Verdict(form.cleaned_data["verdict"])
+    verdict, claiming = Verdict(form.cleaned_data["verdict"]), claims.is_held_by(review, request.user)
     try:
         done = services.decide(
             review.pk,
@@ -49,7 +49,9 @@ def decide(request: OpsRequest, pk: int) -> HttpResponse:
     except DomainError as refused:
         return _refused(request, pk, refused, form=form)
     said = _said(done, verdict)
-    return show_next(request, listing, done, said) if listing else show_or_return(request, pk, said)
+    if listing is None:
+        return show_or_return(request, pk, said)
+    return show_next(request, listing, done, said, claiming=claiming)
 
 
 def _said(review: Review, verdict: Verdict) -> str:

@@ -10,8 +10,9 @@ from django.urls import reverse
 from django.utils.dateparse import parse_datetime
 
 from accounts.models import Membership
+from accounts.roles import Permission
 from approvals.filters import ReviewFilter
-from approvals.models import Review
+from approvals.models import Claim, Review
 from approvals.models.reviews import ReviewQuerySet
 from opsdesk.lib.counting import counts_of, in_words
 from workflows.states import Tier
@@ -63,7 +64,21 @@ class Listing:
     @property
     def items(self) -> list[dict[str, Any]]:
         """The reviews of this page, each with the address that opens it here."""
-        return [{"review": review, "url": self.url(case=review.case_id)} for review in self.rows]
+        return [
+            {"review": review, "url": self.url(case=review.case_id), "held": self.holders.get(review.pk)}
+            for review in self.rows
+        ]
+
+    @property
+    def may_take(self) -> bool:
+        """Whether this member decides, so that there is a next case for them."""
+        return self.membership.may(Permission.DECIDE)
+
+    @cached_property
+    def holders(self) -> dict[int, Claim]:
+        """Who has which review of this page open, by the review's key."""
+        standing = Claim.objects.visible_to(self.membership).standing().select_related("holder")
+        return {claim.review_id: claim for claim in standing.filter(review__in=self.rows)}
 
     @property
     def problems(self) -> list[str]:
@@ -149,11 +164,15 @@ class Listing:
         after = self.rows[place + 1] if place + 1 < len(self.rows) else None
         return tuple(self.url(case=row.case_id) if row is not None else "" for row in (before, after))  # type: ignore[return-value]
 
-    def after_this(self, review: Review) -> Review | None:
-        """The review that comes next, also once this one has left the list; at the end it begins again."""
-        here = (review.due_at, review.pk)
-        others = [row for row in self.rows if row.pk != review.pk]
-        return next((row for row in others if (row.due_at, row.pk) > here), others[0] if others else None)
+    def following(self, review: Review) -> list[Review]:
+        """The reviews after this one, also once it has left the list, and at the end from the beginning again.
+
+        What a colleague has open is left out.
+        """
+        here, me = (review.due_at, review.pk), self.membership.user_id
+        held = {pk for pk, claim in self.holders.items() if claim.holder_id != me}
+        others = [row for row in self.rows if row.pk != review.pk and row.pk not in held]
+        return sorted(others, key=lambda row: (row.due_at, row.pk) < here)
 
 
 def _cursor(text: str) -> tuple[datetime, int] | None:

@@ -11,10 +11,10 @@ from django.utils.dateformat import format as format_date
 
 from accounts.models import Membership, User
 from accounts.roles import Permission
-from approvals import voters
+from approvals import claims, voters
 from approvals.errors import NothingToRefund
 from approvals.forms import CorrectionForm, DecisionForm, RetryForm
-from approvals.models import ReasonCode, Review, Stage
+from approvals.models import Claim, ReasonCode, Review, Stage
 from approvals.states import ReviewState, Verdict
 from approvals.views.evidence import CaseFile
 from opsdesk.lib import clock
@@ -85,9 +85,31 @@ class Panel:
             return str(refused)
         return ""
 
+    @cached_property
+    def claim(self) -> Claim | None:
+        """Who has it open to decide it, as long as it can be decided."""
+        return claims.standing_on(self.review) if self.review is not None and self.is_open else None
+
+    @property
+    def holds(self) -> bool:
+        """Whether this person has it open."""
+        return self.claim is not None and self.claim.holder_id == self.user.pk
+
+    @property
+    def held_words(self) -> str:
+        """Who else has it open and since when; nothing when nobody has."""
+        if self.claim is None or self.claim.holder.same_person_as(self.user):
+            return ""
+        return f"{claims.in_words(self.claim)}."
+
+    @property
+    def may_claim(self) -> bool:
+        """Whether it can be taken, from a colleague too."""
+        return self.is_open and not self.why_not and not self.is_leaving and not self.holds
+
     @property
     def may_decide(self) -> bool:
-        return self.is_open and not self.why_not
+        return self.is_open and not self.why_not and not self.held_words
 
     @property
     def may_approve(self) -> bool:
@@ -212,7 +234,7 @@ class Panel:
     @property
     def hindrance(self) -> str:
         """Why this person has nothing to press, or less than others; nothing to say where they may object."""
-        return "" if not self.is_open or self.may_object else self.why_not
+        return "" if not self.is_open or self.may_object else self.why_not or self.held_words
 
     @property
     def outcome(self) -> str:

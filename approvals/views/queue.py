@@ -66,6 +66,7 @@ def news(request: OpsRequest) -> HttpResponse:
         now = now[: last + 1]
     context = {
         "listing": listing,
+        "standing": [item for item in listing.items if item["review"].pk in shown],
         "new": len(set(now) - set(shown)),
         "gone": [_left(review) for review in gone.select_related("case", "decided_by")],
     }

@@ -1,5 +1,6 @@
 """Answers that show a case: alone, or beside the queue it was opened from."""
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,14 +12,19 @@ from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 from django_htmx.http import replace_url, reswap, retarget, trigger_client_event
 
+from approvals import claims
 from approvals.models import ReasonCode, Review
 from approvals.states import ReviewState
 from approvals.views.evidence import CaseFile, open_file
 from approvals.views.listing import CAP, FROM_QUEUE, Listing, numbers_in
 from approvals.views.panel import Panel, outcome_of
 from opsdesk.lib.counting import in_words
+from opsdesk.lib.errors import DomainError
 from opsdesk.lib.htmx import wants_fragment
 from opsdesk.lib.requests import OpsRequest
+
+# So many cases that others are faster with, or that one may not decide, are stepped over.
+_CLAIM_TRIES = 5
 
 
 def listing_of(request: OpsRequest) -> Listing | None:
@@ -79,9 +85,25 @@ def show_case(
     return answer(request, "approvals/case_page.html", context, status=status)
 
 
-def show_next(request: OpsRequest, listing: Listing, done: Review, said: str) -> HttpResponse:
-    """What opens by itself after a decision: the next case of the queue, while the list keeps its place."""
-    following = listing.after_this(done)
+def _opens_next(request: OpsRequest, listing: Listing, done: Review, *, claiming: bool) -> Review | None:
+    """The next case of the queue that no colleague has open; for whoever works by claims, one they could claim."""
+    candidates = listing.following(done)
+    if claiming:
+        for review in candidates[:_CLAIM_TRIES]:
+            with suppress(DomainError):
+                claims.claim(review.pk, by=request.user)
+                return review
+    return candidates[0] if candidates else None
+
+
+def show_next(
+    request: OpsRequest, listing: Listing, done: Review, said: str, *, claiming: bool = False
+) -> HttpResponse:
+    """What opens by itself after a decision: the next case of the queue, while the list keeps its place.
+
+    `claiming`: the person had claimed the one that is done, so the next one is claimed for them too.
+    """
+    following = _opens_next(request, listing, done, claiming=claiming)
     if not wants_fragment(request):
         messages.success(request, said)
         return redirect(listing.url(case=following.case_id) if following else listing.url())
