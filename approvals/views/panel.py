@@ -232,6 +232,13 @@ class Panel:
         return self.file.case.state == CaseState.OPEN and not self.may_decide
 
     @property
+    def standing(self) -> str:
+        """What the case waits for. The engine says so once it has taken the decision up, which is after the undo."""
+        if self.review is not None and ReviewState(self.review.state) in _UNDONE:
+            return "The decision takes effect in a moment; until then it can be taken back."
+        return self.file.case.standing
+
+    @property
     def hindrance(self) -> str:
         """Why this person has nothing to press, or less than others; nothing to say where they may object."""
         return "" if not self.is_open or self.may_object else self.why_not or self.held_words

@@ -175,6 +175,15 @@ def test_from_the_case_page_one_stays_there(ada, review):
     )
 
 
+def test_while_it_can_be_taken_back_the_case_no_longer_says_that_it_waits_for_somebody(ada, review):
+    Case.objects.filter(pk=review.case_id).update(standing="Waits for Ada Okafor to decide.")
+
+    state = text_of(ada.post(url("decide", review), decision(review), **htmx()))
+
+    assert "takes effect in a moment" in state
+    assert "Waits for Ada Okafor" not in state
+
+
 def test_a_lost_race_is_told_in_place_with_who_and_when(ada, cast, review):
     services.decide(
         review.pk,
