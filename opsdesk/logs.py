@@ -87,6 +87,8 @@ def configure(options: dict[str, Any]) -> None:
                 "celery.app.trace": {"level": "WARNING"},
                 "celery.beat": {"level": "WARNING"},
                 "celery.worker.strategy": {"level": "WARNING"},
+                # Rings that lay in the broker while no worker was there are thrown away one by one, as they should be.
+                "celery.worker.request": {"level": "WARNING"},
                 "rq.worker": {"level": "WARNING"},
                 "pgtrigger": {"level": "WARNING"},
             },
