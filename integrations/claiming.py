@@ -3,8 +3,9 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import random
+from time import monotonic
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -33,8 +34,12 @@ _CLAIMED = ("state", "attempts", "due_at", "lease_until", "epoch", "first_sent_a
 
 @dataclass(slots=True)
 class Claimed:
-    """Actions that are this worker's now. `put_off` had no room and wait a moment; permits are by action id."""
+    """Actions that are this worker's since `now`, by the database's clock.
 
+    `put_off` had no room and wait a moment; permits are by action id.
+    """
+
+    now: datetime
     actions: list[Action] = field(default_factory=list)
     put_off: list[Action] = field(default_factory=list)
     permits: dict[int, int] = field(default_factory=dict)
@@ -49,13 +54,13 @@ class Claimed:
 def claim(limit: int) -> Claimed:
     """Take due actions for this worker. An expired lease means the answer was lost: unknown, never failed."""
     tide.look_when_connected_anew()
-    claimed = Claimed(holds=current())
+    began, claimed = monotonic(), Claimed(clock.of_database(), holds=current())
     with transaction.atomic():
         _take(claimed, limit)
         _keep_within_budget(claimed)
-        now = clock.now()
         for action in claimed.actions:
-            _begin(action, now)
+            _begin(action, claimed.now)
+            action.held_until = began + LEASE.total_seconds()
         write_changes([*claimed.actions, *claimed.put_off], _CLAIMED)
         if claimed.actions:
             crashpoint("sending.before_commit")
@@ -111,7 +116,7 @@ def _within_limits(claimed: Claimed, connection: Connection, limit: int) -> list
     taken = wanted[: room.tries]
     claimed.permits |= dict(zip([action.pk for action in taken], room.permits, strict=False))
     for action in wanted[room.tries :]:
-        action.take_over(action.state, message=room.words[:300], due_at=clock.now() + room.wait)
+        action.take_over(action.state, message=room.words[:300], due_at=claimed.now + room.wait)
     claimed.put_off += wanted[room.tries :]
     return taken
 
@@ -153,19 +158,19 @@ def _keep_within_budget(claimed: Claimed) -> None:
         for action in found[limits.take_retries(connection, len(found)) :]:
             pause = _BUDGET_PAUSE * (1 + random())  # noqa: S311 - spreading load, not guarding anything
             words = f"Its retry waits: {connection.name} had its share of retries for now."
-            action.take_over(action.state, message=words, due_at=clock.now() + pause)
+            action.take_over(action.state, message=words, due_at=claimed.now + pause)
             put_off.add(action.pk)
     claimed.put_off += [action for action in claimed.actions if action.pk in put_off]
     claimed.actions = [action for action in claimed.actions if action.pk not in put_off]
     limits.give_back(claimed.permits.pop(pk) for pk in put_off & claimed.permits.keys())
 
 
-def _begin(action: Action, now: object) -> None:
-    """Write the lease and the attempt on the row, as `write_changes` will save it."""
+def _begin(action: Action, now: datetime) -> None:
+    """Write the lease and the attempt on the row, as `write_changes` will save it; `now` is the database's."""
     if action.state == ActionState.SENDING:
         action.check_move(ActionState.UNKNOWN)
         action.take_over(ActionState.UNKNOWN, message="The worker went away before the answer was recorded.")
-    ends = clock.now() + LEASE
+    ends = now + LEASE
     changes = {"due_at": ends, "lease_until": ends, "epoch": action.epoch + 1}
     state = action.state
     if state not in TO_READ:
@@ -173,5 +178,6 @@ def _begin(action: Action, now: object) -> None:
         state = ActionState.SENDING
         changes |= {"attempts": min(action.attempts + 1, MOST_COUNTED)}
     # Whether it may have been sent before decides whether it is looked up first.
-    action.sent_before = action.first_sent_at is not None
-    action.take_over(state, first_sent_at=action.first_sent_at or now, **changes)
+    first = action.first_sent_at
+    action.sent_before, action.sent_ago = first is not None, now - (first or now)
+    action.take_over(state, first_sent_at=first or now, **changes)

@@ -119,13 +119,13 @@ def _succeeded(action: Action, payment: Payment | None, answer: "Answer") -> Non
 def _read_back_later(action: Action, trouble: CallFailed | None) -> None:
     text = trouble.message if trouble else "Not read back yet."
     pause = pause_before(action.attempts, trouble.retry_after if trouble else None)
-    action.message, action.due_at = text[:300], clock.now() + pause
+    action.message, action.due_at = text[:300], Now() + pause
 
 
 def _verify(action: Action, payment: Payment | None, seen: Effect) -> None:
     """Done is what the world shows, not what the call returned."""
     if seen.status == Refund.Status.PENDING:
-        action.message, action.due_at = f"{_who(action)} has not carried it out yet.", clock.now() + _PENDING_PAUSE
+        action.message, action.due_at = f"{_who(action)} has not carried it out yet.", Now() + _PENDING_PAUSE
         return
     differs = _differences(action, payment, seen)
     if differs:
@@ -182,7 +182,7 @@ def _troubled(action: Action, payment: Payment | None, trouble: CallFailed) -> N
         _move(
             action,
             ActionState.UNKNOWN,
-            due_at=clock.now() + pause_before(action.attempts, told),
+            due_at=Now() + pause_before(action.attempts, told),
             message=trouble.message[:300],
         )
         _tell(action, "unknown", f"Whether it happened is not known: {trouble.message}")
@@ -194,7 +194,7 @@ def _troubled(action: Action, payment: Payment | None, trouble: CallFailed) -> N
     _move(
         action,
         ActionState.RESERVED,
-        due_at=clock.now() + pause_before(action.attempts, trouble.retry_after),
+        due_at=Now() + pause_before(action.attempts, trouble.retry_after),
         message=trouble.message[:300],
         first_sent_at=None,
     )

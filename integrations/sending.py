@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import timedelta
+from time import monotonic
 
 import structlog
 from structlog.contextvars import bind_contextvars, bound_contextvars
@@ -14,7 +15,6 @@ from integrations.errors import CallFailed, NobodyKnows
 from integrations.logbook import Logbook
 from integrations.models import Action, Call, Payment
 from integrations.operations import Connector, Effect, Intent, Operation, connector_of
-from opsdesk.lib import clock
 from opsdesk.lib.crashing import crashpoint
 from opsdesk.lib.database import is_lost, patiently
 from workflows.states import FailureKind
@@ -143,8 +143,7 @@ class _Attempt:
 
     def time_is_up(self) -> bool:
         """Whether one more call could outlast the lease: the rest is left to the next try."""
-        lease = self.action.lease_until
-        return lease is not None and clock.now() > lease - LONGEST_CALL
+        return monotonic() > self.action.held_until - LONGEST_CALL.total_seconds()
 
     def read_back(self, seen: Effect | None) -> Answer:
         """The effect as it is shown now, whatever its call answered."""
@@ -203,15 +202,13 @@ class _Attempt:
         return found
 
     def _key_still_lives(self) -> bool:
-        first = self.action.first_sent_at
-        return first is not None and clock.now() - first < self.operation.idempotency.key_life
+        return self.action.sent_ago < self.operation.idempotency.key_life
 
     def _refuse_to_repeat(self) -> None:
         """Nothing is found and the key protects no more: only what was sent long ago has certainly come to nothing."""
         if not self.operation.idempotency.looks_up:
             raise self._for_a_person("The answer was lost, and its key protects no more.")
-        first = self.action.first_sent_at
-        if first is not None and clock.now() - first < _UNDER_WAY:
+        if self.action.sent_ago < _UNDER_WAY:
             words = "The gateway does not show it; it may yet come."
             raise CallFailed(FailureKind.TRANSIENT, words, effect_possible=True)
 

@@ -1,6 +1,8 @@
 """Intended effects on outside systems."""
 
+import math
 import uuid
+from datetime import timedelta
 from typing import ClassVar, Self
 
 import pgtrigger
@@ -60,8 +62,11 @@ class Action(Movable):
     succeeded_at = models.DateTimeField(null=True)
     verified_at = models.DateTimeField(null=True)
 
-    # Set by the worker that claimed it: whether an earlier try may have reached the other side.
+    # Set by the worker that claimed it: whether an earlier try may have reached the other side, how long ago the first
+    # one did by the database's clock, and until when it is held by this process's own stopwatch, in seconds.
     sent_before = False
+    sent_ago = timedelta(0)
+    held_until = math.inf
 
     objects: ClassVar[ActionQuerySet] = ActionQuerySet.as_manager()  # type: ignore[assignment]
 

@@ -62,7 +62,7 @@ def _claim() -> Reconciliation | None:
             _failed(row, f"The worker went away {row.attempts} times while it compared.")
             return None
         row.move_to(ReconciliationState.DUE, lease_until=None)
-    claimed = {"lease_until": clock.now() + LEASE, "attempts": row.attempts + 1, "epoch": row.epoch + 1}
+    claimed = {"lease_until": clock.of_database() + LEASE, "attempts": row.attempts + 1, "epoch": row.epoch + 1}
     row.move_to(ReconciliationState.RUNNING, **claimed)
     return row
 

@@ -24,8 +24,8 @@ def test_a_lost_answer_is_one_effect_under_one_key(line: Line, mode: str):
     """Done and then lost in five ways, and lost before in three: 24 refunds for each way in which keys may work."""
     ways = ["lost_after", "reset_mid_body", "500_after", "slow=1", "lost_before", "503", "429=0", "slow=0.1"]
     line.gateway.behave(key_mode=mode)
-    use(line, "hasty")
     actions = planned(line, 3 * len(ways))
+    use(line, "hasty")
     for way in ways:
         line.gateway.fault(way, method="POST", path=REFUNDS, times=3)
 

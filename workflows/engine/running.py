@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import structlog
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
@@ -91,13 +92,18 @@ def _unsuspected(runs: list[Run]) -> list[Run]:
 
 
 def advance(runs: Sequence[Run]) -> None:
-    """Move claimed runs as far as they go. One that breaks is looked at alone, so that the others do not wait."""
+    """Move claimed runs as far as they go. One that breaks is looked at alone, so that the others do not wait.
+
+    Raises SoftTimeLimitExceeded when one of them does not come to an end.
+    """
     waiting = list(runs)
     while waiting:
         try:
             contexts = [_context(run) for run in waiting]
             _fetch(contexts)
             waiting = _turn(contexts)
+        except SoftTimeLimitExceeded:
+            raise  # whoever gave the time lets go of all of them
         except Exception as error:
             if is_lost(error):
                 raise  # the leases bring them back
@@ -116,6 +122,8 @@ def _each_alone(runs: Sequence[Run], error: Exception) -> None:
             fresh = patiently(rows.first)
             if fresh is not None:
                 advance([fresh])
+        except SoftTimeLimitExceeded:
+            raise
         except Exception as trouble:
             if is_lost(trouble):
                 raise
@@ -152,12 +160,15 @@ def _turn(contexts: list[RunContext]) -> list[Run]:
             .order_by("pk")
             .select_for_update()
         }
-        held = set(
-            Run.objects.filter(pk__in=[context.run.pk for context in contexts], state=RunState.RUNNING)
+        held = {
+            (pk, epoch): asked_at
+            for pk, epoch, asked_at in Run.objects.filter(
+                pk__in=[context.run.pk for context in contexts], state=RunState.RUNNING
+            )
             .order_by("pk")
             .select_for_update()
-            .values_list("pk", "epoch")
-        )
+            .values_list("pk", "epoch", Now())
+        }
         mine = [context for context in contexts if (context.run.pk, context.run.epoch) in held]
         waits = turns.take([context.run for context in mine])
         for context in mine:
@@ -172,6 +183,8 @@ def _turn(contexts: list[RunContext]) -> list[Run]:
             with structlog.contextvars.bound_contextvars(run_id=context.run.pk, case_id=context.run.case_id):
                 goes_on = _perform_steps(context)
             if goes_on:
+                # Stays claimed: the lease is renewed with this write, by the clock that ends it.
+                context.run.lease_until = held[context.run.pk, context.run.epoch] + LEASE
                 again.append(context.run)
         batch.flush()
         write_changes([context.run for context in mine], _RUN_FIELDS)
@@ -208,8 +221,6 @@ def _perform_steps(context: RunContext) -> bool:
         context.step, context.fetched = steps[run.position], None
         following = step_kinds.get(context.step.kind)
         if following and following.asks_outside and not conditions.is_left_out(context.step, run.facts):
-            # Stays claimed: the lease is renewed with this write.
-            run.lease_until = context.now + LEASE
             return True
 
 
