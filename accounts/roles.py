@@ -43,3 +43,8 @@ GRANTS: dict[Role, frozenset[Permission]] = {
     ),
     Role.AUDITOR: frozenset(_DESK | {Permission.READ_AUDIT}),
 }
+
+
+def roles_with(permission: Permission) -> list[Role]:
+    """The roles that grant a permission."""
+    return [role for role, granted in GRANTS.items() if permission in granted]

@@ -8,6 +8,7 @@ class ApprovalsConfig(AppConfig):
 
     def ready(self) -> None:
         from approvals import (
+            askable,
             grants,
             recovering,
             services,
@@ -21,6 +22,7 @@ class ApprovalsConfig(AppConfig):
         registry.add_step_kind(Approve())
         registry.add_demand_source(thresholds.demands_of)
         registry.add_grant_check(grants.why_void)
+        registry.add_tier_check(askable.why_nobody)
         registry.add_withdrawal(services.void_open)
         watching.register()
         registry.add_recovery_ending(recovering.begin_windows_anew)

@@ -6,7 +6,8 @@ from itertools import pairwise
 from django.db import transaction
 
 from accounts.models import User
-from approvals.models import Policy, Threshold, TierSettings
+from approvals import askable
+from approvals.models import Policy, Threshold
 from opsdesk.lib.money import EXPONENTS, BadAmount, Money
 from workflows.editions import Editions
 from workflows.errors import Unpublishable
@@ -26,7 +27,9 @@ def check_policy(policy: Policy) -> list[str]:
         by_currency.setdefault(threshold.currency, []).append(threshold)
     for currency, bands in by_currency.items():
         problems += _check_bands(currency, bands)
-    return problems + _check_tiers(policy, {Tier(threshold.tier) for threshold in thresholds})
+    # Full review always: rules and missing facts lead there by themselves.
+    used = {Tier(threshold.tier) for threshold in thresholds} | {Tier.FULL_REVIEW}
+    return problems + askable.why_nobody(policy.workflow.organization_id, used)
 
 
 def _check_bands(currency: str, bands: list[Threshold]) -> list[str]:
@@ -41,24 +44,6 @@ def _check_bands(currency: str, bands: list[Threshold]) -> list[str]:
                 f"{currency}: above {upper.above} asks for {Tier(upper.tier).label}, less than "
                 f"{Tier(lower.tier).label} below it; a larger amount never asks for less."
             )
-    return problems
-
-
-def _check_tiers(policy: Policy, used: set[Tier]) -> list[str]:
-    """Every tier must be set up, and full review always: rules and missing facts lead there by themselves."""
-    settings = {
-        row.tier: row
-        for row in TierSettings.objects.filter(organization_id=policy.workflow.organization_id).prefetch_related(
-            "stages"
-        )
-    }
-    needed = sorted((used | {Tier.FULL_REVIEW}) - {Tier.INSTANT}, key=lambda tier: tier.rank)
-    problems = [f"The tier {tier.label} is not set up." for tier in needed if tier not in settings]
-    problems += [
-        f"The tier {tier.label} has no stage: nobody could be asked."
-        for tier in needed
-        if tier in settings and not settings[tier].stages.all()
-    ]
     return problems
 
 

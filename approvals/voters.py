@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from django.db.models import Count, Q
 
 from accounts.models import Membership, User
-from accounts.roles import GRANTS, Permission
+from accounts.roles import Permission, roles_with
 from approvals.errors import NotAVoter, SelfApproval, VotedBefore
 from approvals.models import Review, Stage, Vote
 from approvals.states import ReviewState
 from workflows.models import Correction, Run
 
-_DECIDING_ROLES = [role for role, granted in GRANTS.items() if Permission.DECIDE in granted]
+_DECIDING_ROLES = roles_with(Permission.DECIDE)
 
 
 def person_key(user: User) -> str:

@@ -28,8 +28,9 @@ def make_member(organization: Organization, name: str, role: Role = Role.OPERATO
 
 
 def make_tiers(organization: Organization) -> None:
-    """All three tiers, with one team voting."""
+    """All three tiers, with a team of one voting."""
     team = Team.objects.create(organization=organization, name="Refunds", slug="refunds")
+    team.members.add(make_member(organization, f"vera-{organization.slug}"))
     for tier in Tier:
         settings = TierSettings.objects.create(organization=organization, tier=tier)
         if tier != Tier.INSTANT:

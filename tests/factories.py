@@ -132,8 +132,8 @@ def make_member(
 
 
 def make_team(organization: Organization, slug: str) -> Team:
-    """A team without members."""
-    return Team.objects.create(organization=organization, slug=slug, name=slug.title())
+    """A team without members, unless it is there already."""
+    return Team.objects.get_or_create(organization=organization, slug=slug, defaults={"name": slug.title()})[0]
 
 
 def make_cast(organization: Organization, *, suffix: str = "") -> Cast:
@@ -155,12 +155,13 @@ def make_cast(organization: Organization, *, suffix: str = "") -> Cast:
 
 def make_tiers(organization: Organization, *, votes: int = 1, undo_seconds: int = 10) -> dict[Tier, TierSettings]:
     """Settings of all three tiers; the team `refunds` votes."""
-    team, _ = Team.objects.get_or_create(organization=organization, slug="refunds", defaults={"name": "Refunds"})
+    team = make_team(organization, "refunds")
     made = {}
     for tier in Tier:
-        made[tier] = TierSettings.objects.create(organization=organization, tier=tier, undo_seconds=undo_seconds)
+        wish = {"undo_seconds": undo_seconds}
+        made[tier], _ = TierSettings.objects.update_or_create(organization=organization, tier=tier, defaults=wish)
         if tier != Tier.INSTANT:
-            Stage.objects.create(tier=made[tier], team=team, votes=votes)
+            Stage.objects.update_or_create(tier=made[tier], position=0, defaults={"team": team, "votes": votes})
     return made
 
 
@@ -209,6 +210,11 @@ def make_workflow(organization: Organization) -> Workflow:
     """The shipped refund workflow with its rules, and the thresholds above, all published; with its connection."""
     if not Connection.objects.filter(organization=organization, slug="gateway").exists():
         make_connection(organization)
+    if not TierSettings.objects.filter(organization=organization).exists():
+        make_tiers(organization)
+    team = make_team(organization, "refunds")
+    if not team.members.exists():
+        make_member(organization, f"voter-of-{organization.slug}", Role.OPERATOR, teams=(team,))
     version = publish_pack(organization, PACK, by=None, reason="For a test.")
     publish_bands(version.workflow, BANDS, by=None, reason="For a test.")
     return version.workflow

@@ -1,13 +1,13 @@
 """What would keep a definition from running, found before it is published and said in sentences."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from accounts.models import User
 from workflows import registry, rules
 from workflows.engine.fitting import NEVER_SKIPPED
 from workflows.engine.turns import KEY_FIELDS
-from workflows.models import RuleSet, Step, Trigger, WorkflowVersion
-from workflows.states import VersionState
+from workflows.models import Rule, RuleSet, Step, Trigger, Workflow, WorkflowVersion
+from workflows.states import Tier, VersionState
 from workflows.triggers import kinds
 
 # Fields of a case that a version fills from its event.
@@ -34,6 +34,9 @@ def check(version: WorkflowVersion) -> list[str]:
     published = version.workflow.rule_sets.filter(state=VersionState.PUBLISHED)
     if any(step.kind == "decide" for step in steps) and not published.exists():
         problems.append("The workflow has no published rules: publish a rule set first.")
+    if any(step.kind == "approve" for step in steps):
+        # Full review always: what is not known leads there by itself.
+        problems += _check_tiers(version.workflow, {Tier.FULL_REVIEW, *_tiers_of(published.first())})
     for further in registry.definition_checks:
         problems += further(version)
     return problems
@@ -49,7 +52,19 @@ def check_rules(rule_set: RuleSet) -> list[str]:
         problems.append("A rule set needs at least one rule.")
     if len(found) > MOST_RULES:
         problems.append(f"A rule set has at most {MOST_RULES} rules.")
-    return problems
+    return problems + _check_tiers(rule_set.workflow, _tiers_of(rule_set))
+
+
+def _tiers_of(rule_set: RuleSet | None) -> set[Tier]:
+    """The tiers that rules ask for."""
+    if rule_set is None:
+        return set()
+    asking = rule_set.rules.filter(effect=Rule.Effect.AT_LEAST)
+    return {Tier(tier) for tier in asking.values_list("tier", flat=True) if tier in Tier.values}
+
+
+def _check_tiers(workflow: Workflow, tiers: Collection[Tier]) -> list[str]:
+    return [text for why_not in registry.tier_checks for text in why_not(workflow.organization_id, tiers)]
 
 
 def second_person(rule_set: RuleSet, by: User | None) -> str:

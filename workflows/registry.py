@@ -122,6 +122,7 @@ news: dict[str, News] = {}
 demand_sources: list[DemandSource] = []
 grant_checks: list[Callable[["Authorization"], str]] = []
 definition_checks: list[Callable[["WorkflowVersion"], list[str]]] = []
+tier_checks: list[Callable[[int, Collection[Tier]], list[str]]] = []
 withdrawals: list[Callable[["Case", str], None]] = []
 standing_effects: list[Callable[[Collection[int]], set[int]]] = []
 recovery_endings: list[Callable[["Recovery"], None]] = []
@@ -201,6 +202,15 @@ def add_definition_check(check: Callable[["WorkflowVersion"], list[str]]) -> Non
     """Have `check` asked, before a version is published, what keeps it from running; in sentences."""
     if check not in definition_checks:
         definition_checks.append(check)
+
+
+def add_tier_check(check: Callable[[int, Collection[Tier]], list[str]]) -> None:
+    """Have `check` asked, before anything leads to these tiers of an organization, what keeps them from asking people.
+
+    It is given the organization's id and answers in sentences.
+    """
+    if check not in tier_checks:
+        tier_checks.append(check)
 
 
 def add_recovery_ending(listener: Callable[["Recovery"], None]) -> None:

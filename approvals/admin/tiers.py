@@ -7,14 +7,11 @@ from django.contrib import admin
 from django.contrib.postgres.forms import SimpleArrayField
 from django.core.exceptions import ValidationError
 
-from accounts.models import Membership
 from accounts.recorded import OwnInline, RecordedAdmin, RecordedForm
-from accounts.roles import GRANTS, Permission
+from approvals import askable
 from approvals.models import ReasonCode, Stage, TierSettings
 from workflows.admin.formsets import OrderedFormSet
 from workflows.states import Tier
-
-DECIDING = [role for role, granted in GRANTS.items() if Permission.DECIDE in granted]
 
 
 class StageFormSet(OrderedFormSet):
@@ -27,19 +24,10 @@ class StageFormSet(OrderedFormSet):
         if self.instance.tier in {Tier.FAST_TRACK, Tier.FULL_REVIEW} and not self.staying():
             raise ValidationError("This tier needs at least one stage: without one nobody could be asked.")
         for stage in stages:
-            people = _voters(stage)
+            people = len(askable.may_decide(stage))
             if people < stage.votes:
                 text = f"{stage.team} has {people} people who may decide; {stage.votes} votes could never be reached."
                 raise ValidationError(text)
-
-
-def _voters(stage: Stage) -> int:
-    """How many different people of the team hold a role that decides."""
-    members = Membership.objects.active().filter(
-        organization_id=stage.team.organization_id, role__in=DECIDING, user__teams=stage.team_id
-    )
-    keys = {(person, None if person else user) for person, user in members.values_list("user__person", "user")}
-    return len(keys)
 
 
 class StageInline(OwnInline, admin.TabularInline):

@@ -87,7 +87,8 @@ def _people(context: RunContext, to: Any) -> list[User]:
 def teams_exist(version: WorkflowVersion) -> list[str]:
     """Sentences about steps that tell a team the organization does not have, or that is empty."""
     teams = Team.objects.filter(organization_id=version.workflow.organization_id)
-    filled = set(teams.filter(members__isnull=False).values_list("slug", flat=True))
+    reachable = Membership.objects.active().filter(organization_id=version.workflow.organization_id)
+    filled = set(teams.filter(members__memberships__in=reachable).values_list("slug", flat=True))
     problems = []
     for step in version.steps.filter(kind="notify").order_by("position"):
         to = step.config.get("to") if isinstance(step.config, dict) else None

@@ -49,6 +49,7 @@ def signed_in(user):
 
 @pytest.fixture
 def version(acme):
+    make_tiers(acme)
     return publish_pack(acme, PACK, by=None, reason="First day")
 
 
@@ -59,6 +60,5 @@ def rule_set(version):
 
 @pytest.fixture
 def policy(acme, version):
-    make_tiers(acme)
     bands = [("0.00", Tier.INSTANT), ("25.00", Tier.FAST_TRACK), ("150.00", Tier.FULL_REVIEW)]
     return publish_bands(version.workflow, {"GBP": bands}, by=None, reason="First day")

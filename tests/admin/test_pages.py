@@ -54,9 +54,9 @@ def events(organization, count):
 
 @pytest.mark.parametrize("model", our_models(), ids=lambda model: model.__name__)
 def test_every_page_opens(desk, acme, model):
+    make_tiers(acme)
     version = publish_pack(acme, PACK, by=None, reason="First day")
     new_draft_rules(version.workflow.rule_sets.get(), by=None, reason="Edit")
-    make_tiers(acme)
     events(acme, 2)
     place = f"admin:{model._meta.app_label}_{model._meta.model_name}"
 

@@ -82,8 +82,8 @@ def test_a_tier_nobody_can_be_asked_in_is_not_used(refund):
     problems = check_policy(draft_policy(refund, {"GBP": GBP}, by=None, reason="Try"))
 
     assert problems == [
-        "The tier fast-track is not set up.",
-        "The tier full review has no stage: nobody could be asked.",
+        "The tier fast-track is not set up: add it under Tiers, with a team that decides.",
+        "The tier full review has no stage: nobody could be asked. Name a team for it under Tiers.",
     ]
 
 
@@ -92,7 +92,9 @@ def test_full_review_must_be_possible_even_where_no_band_asks_for_it(refund):
 
     draft = draft_policy(refund, {"GBP": GBP[:1]}, by=None, reason="Try")
 
-    assert "The tier full review has no stage: nobody could be asked." in check_policy(draft)
+    assert "The tier full review has no stage: nobody could be asked. Name a team for it under Tiers." in check_policy(
+        draft
+    )
 
 
 def test_a_new_policy_retires_the_one_before(acme, refund):

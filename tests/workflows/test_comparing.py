@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from tests.definitions import PACK, make_organization
+from tests.definitions import PACK, make_organization, make_tiers
 from workflows import comparing
 from workflows.models import RuleSet
 from workflows.publishing import import_pack, new_draft_rules
@@ -19,7 +19,9 @@ NOTED = {"key": "note", "kind": "gather", "config": {"sources": ["request"]}}
 
 @pytest.fixture
 def acme():
-    return make_organization()
+    organization = make_organization()
+    make_tiers(organization)
+    return organization
 
 
 def versions(acme, **changes):

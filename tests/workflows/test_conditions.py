@@ -5,7 +5,7 @@ import yaml
 
 from auditlog.models import Entry
 from integrations import facts as _declared  # noqa: F401 - declares the catalogue
-from tests.definitions import PACK, make_organization
+from tests.definitions import PACK, make_organization, make_tiers
 from workflows import rules
 from workflows.engine import running
 from workflows.engine.definitions import definition_of
@@ -18,7 +18,9 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def acme(db):
-    return make_organization()
+    organization = make_organization()
+    make_tiers(organization)
+    return organization
 
 
 LARGE = {"fact": "amount", "operator": "above", "value": "50.00 GBP"}

@@ -7,7 +7,7 @@ import yaml
 from django.db import DatabaseError, connections, transaction
 
 from auditlog.models import Entry
-from tests.definitions import PACK, make_member, make_organization
+from tests.definitions import PACK, make_member, make_organization, make_tiers
 from workflows.errors import BadPack, NotADraft, Unpublishable
 from workflows.models import Rule, RuleSet, Step, Workflow, WorkflowVersion
 from workflows.publishing import (
@@ -29,7 +29,9 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def acme():
-    return make_organization()
+    organization = make_organization()
+    make_tiers(organization)
+    return organization
 
 
 @pytest.fixture

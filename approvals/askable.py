@@ -1,0 +1,50 @@
+"""Whether anybody could be asked in a tier: looked at before rules, thresholds or a version lead there."""
+
+from collections.abc import Collection, Iterator
+
+from accounts.models import Membership
+from accounts.roles import Permission, roles_with
+from approvals.models import Stage, TierSettings
+from approvals.voters import person_key
+from workflows.states import Tier
+
+_ROLES = roles_with(Permission.DECIDE)
+
+
+def why_nobody(organization_id: int, tiers: Collection[Tier]) -> list[str]:
+    """Sentences about what keeps these tiers from asking people, with what to do; instant asks nobody."""
+    rows = TierSettings.objects.filter(organization_id=organization_id).prefetch_related("stages__team")
+    settings = {row.tier: row for row in rows}
+    problems: list[str] = []
+    for tier in sorted({*tiers} - {Tier.INSTANT}, key=lambda each: each.rank):
+        if tier not in settings:
+            problems.append(f"The tier {tier.label} is not set up: add it under Tiers, with a team that decides.")
+            continue
+        stages = sorted(settings[tier].stages.all(), key=lambda stage: stage.position)
+        if not stages:
+            problems.append(
+                f"The tier {tier.label} has no stage: nobody could be asked. Name a team for it under Tiers."
+            )
+        problems += _too_few(tier, stages)
+    return problems
+
+
+def _too_few(tier: Tier, stages: Collection[Stage]) -> Iterator[str]:
+    for stage in stages:
+        found = len(may_decide(stage))
+        if found >= stage.votes:
+            continue
+        who = f"only {found} may decide" if found else "nobody may decide"
+        yield (
+            f"The tier {tier.label} asks for {stage.votes} of the team {stage.team}, in which {who}: "
+            f"add people to it whose role is {' or '.join(role.label.lower() for role in _ROLES)}, "
+            "or name another team under Tiers."
+        )
+
+
+def may_decide(stage: Stage) -> set[str]:
+    """The people of a stage's team, by person, who may decide in its organization now."""
+    members = Membership.objects.active().filter(
+        organization_id=stage.team.organization_id, role__in=_ROLES, user__teams=stage.team_id
+    )
+    return {person_key(member.user) for member in members.select_related("user")}
