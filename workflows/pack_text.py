@@ -5,7 +5,7 @@ Aliases, tags, repeated keys and deep nesting are refused: a pack is read by peo
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
@@ -14,6 +14,8 @@ from workflows.errors import BadPack
 
 LARGEST = 200_000  # characters
 DEEPEST = 12
+# Lists of a pack: what one of their rows is called, and the name that tells it from the others.
+_ROWS = {"steps": ("Step", "key"), "triggers": ("Trigger", "key"), "rules": ("Rule", "name")}
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -69,18 +71,43 @@ class _Writer(yaml.SafeDumper):
 
 def read(text: str) -> dict[str, Any]:
     """The mapping a pack's text holds; raises BadPack with the line where it is wrong."""
+    found = _understood(text, lambda: yaml.load(text, Loader=_Reader))  # noqa: S506 - SafeLoader knows more
+    if not isinstance(found, dict):
+        raise BadPack("A pack is a list of names with their values, such as “slug: refund”.")
+    return found
+
+
+def lines(text: str) -> dict[str, int]:
+    """The line of each step, trigger and rule, by the words in which sentences name them: “Step 3”, “Step refund”.
+
+    Raises BadPack as `read` does.
+    """
+    found: dict[str, int] = {}
+    root = _understood(text, lambda: yaml.compose(text, Loader=_Reader))
+    for name, rows in root.value if isinstance(root, yaml.MappingNode) else []:
+        if name.value not in _ROWS or not isinstance(rows, yaml.SequenceNode):
+            continue
+        noun, label = _ROWS[name.value]
+        for place, row in enumerate(rows.value, start=1):
+            line = row.start_mark.line + 1
+            found[f"{noun} {place}"] = line
+            if isinstance(row, yaml.MappingNode):
+                own = [value.value for key, value in row.value if key.value == label]
+                found |= {(f"{noun} {key}" if label == "key" else f"“{key}”"): line for key in own}
+    return found
+
+
+def _understood(text: str, read: Callable[[], Any]) -> Any:
+    """What `read` makes of the text; raises BadPack with the line where it makes nothing of it."""
     if len(text) > LARGEST:
         raise BadPack(f"A pack has at most {LARGEST:,} characters.")
     try:
-        found = yaml.load(text, Loader=_Reader)  # noqa: S506 - a SafeLoader that knows even less
+        return read()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise BadPack(f"{f'Line {mark.line + 1}: ' if mark else ''}this is not YAML: {error.problem}.") from error
     except (yaml.YAMLError, ValueError) as error:
         raise BadPack(f"This is not YAML: {str(error).splitlines()[0]}") from error
-    if not isinstance(found, dict):
-        raise BadPack("A pack is a list of names with their values, such as “slug: refund”.")
-    return found
 
 
 def write(pack: Mapping[str, Any]) -> str:

@@ -1,12 +1,14 @@
 """Workflows, rules and thresholds in the admin: drafts are edited, published editions are read."""
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from approvals.models import Policy
 from auditlog.models import Entry
 from tests.admin.conftest import signed_in
 from tests.admin.sent import WHY, bands_data, conditions_data, errors, page, publish, rows_data, steps_data
+from tests.definitions import PACK, make_tiers
 from workflows.models import RuleSet, Workflow, WorkflowVersion
 from workflows.publishing import export_pack, new_draft, new_draft_rules
 
@@ -262,3 +264,20 @@ def test_a_draft_published_meanwhile_is_not_changed(desk, version):
     publish(desk, draft)
 
     assert desk.post(page(draft), data).status_code == 403
+
+
+def test_a_pack_is_tried_without_being_imported(desk, acme):
+    place = reverse("admin:workflows_workflowversion_import")
+    make_tiers(acme)
+    file = SimpleUploadedFile("pack.yaml", PACK.encode())
+
+    sound = desk.post(place, {"file": file, "look": "1"}).content.decode()
+    wrong = desk.post(place, {"text": PACK.replace("kind: approve", "kind: dance"), "look": "1"}).content.decode()
+    neither = desk.post(place, {"look": "1"}).content.decode()
+
+    assert 'data-rehearsal="sound"' in sound and "A new workflow “Refunds” (refund) is made." in sound
+    assert "slug: refund" in sound  # what came as a file can be imported from the form
+    assert 'data-rehearsal="wrong"' in wrong and "step approve: there is no step kind “dance”" in wrong
+    assert "Give a file or a text" in neither and "data-rehearsal" not in neither
+    assert not Workflow.objects.exists()
+    assert "This field is required" in desk.post(place, {"text": PACK}).content.decode()

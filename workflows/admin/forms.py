@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 from django import forms
 from django.core.exceptions import ValidationError
 
-from accounts.recorded import RecordedForm, reason_field
+from accounts.recorded import REASON, RecordedForm, reason_field
 from workflows import registry
 from workflows.admin.conditions import ConditionsField
 from workflows.checking import FIELDS
@@ -180,6 +180,10 @@ class ImportForm(ReasonForm):
         required=False, widget=forms.Textarea(attrs={"rows": 16, "cols": 100, "spellcheck": "false"})
     )
     field_order = ["file", "text", "change_reason"]
+
+    def __init__(self, *args: Any, looking: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields[REASON].required = not looking  # nothing changes, so nothing is to be explained
 
     def clean(self) -> dict[str, Any]:
         """One of the two, as text."""

@@ -21,6 +21,7 @@ from workflows.checking import FIELDS
 from workflows.engine.turns import KEY_FIELDS
 from workflows.models import Step, Trigger, Workflow, WorkflowVersion
 from workflows.publishing import VERSIONS, export_pack, import_pack, new_draft
+from workflows.rehearsing import rehearse
 from workflows.triggers import kinds
 from workflows.triggers.showing import stand
 
@@ -144,13 +145,20 @@ class VersionAdmin(EditionAdmin):
         ]
 
     def import_page(self, request: HttpRequest) -> HttpResponse:
-        """Take a pack in as drafts."""
+        """Take a pack in as drafts, or only say what that would do."""
         if not self.has_add_permission(request):
             raise Http404
-        form = ImportForm(request.POST or None, request.FILES or None)
+        looking = "look" in request.POST
+        form = ImportForm(request.POST or None, request.FILES or None, looking=looking)
+        context = {**self.admin_site.each_context(request), "opts": self.opts, "title": "Import a pack"}
         if request.method == "POST" and form.is_valid():
             organization = request.membership.organization  # type: ignore[attr-defined]
             given = form.cleaned_data
+            if looking:
+                context["rehearsal"] = rehearse(organization, given["text"])
+                # What came as a file stands in the form now: no browser sends a file twice by itself.
+                form = ImportForm(initial={"text": given["text"], REASON: given[REASON]})
+                return TemplateResponse(request, "admin/import_pack.html", {**context, "form": form})
             try:
                 version = import_pack(organization, given["text"], by=request.user, reason=given[REASON])  # type: ignore[arg-type]
             except DomainError as refusal:
@@ -158,8 +166,7 @@ class VersionAdmin(EditionAdmin):
             else:
                 messages.success(request, f"{version} and its rules are drafts now.")
                 return redirect("admin:workflows_workflowversion_change", version.pk)
-        context = {**self.admin_site.each_context(request), "opts": self.opts, "title": "Import a pack", "form": form}
-        return TemplateResponse(request, "admin/import_pack.html", context)
+        return TemplateResponse(request, "admin/import_pack.html", {**context, "form": form})
 
     def export(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The version as a YAML file."""
