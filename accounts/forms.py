@@ -28,6 +28,21 @@ class OrganizationForm(RecordedForm):
         fields = ["name", "slug", "time_zone", "currency", "acting_enabled", "recovery_signatures"]
 
 
+class PersonForm(RecordedForm):
+    """A person, and whom they report to: nobody stands above themselves, over however many steps."""
+
+    class Meta:
+        model = Person
+        fields = ["name", "email", "manager"]
+
+    def clean_manager(self) -> Person | None:
+        """Refuse a circle; the database refuses what two people save at once."""
+        manager: Person | None = self.cleaned_data["manager"]
+        if manager is not None and self.instance.pk in {manager.pk, *(person.pk for person in manager.above())}:
+            raise forms.ValidationError(f"{manager} would stand above themselves.")
+        return manager
+
+
 class AccountForm(UserChangeForm, RecordedForm):
     """An account; who it belongs to is never left open, because consent is counted in people."""
 

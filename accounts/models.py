@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+import pgtrigger
 from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -80,13 +81,57 @@ class Person(models.Model):
 
     name = models.CharField(max_length=120)
     email = models.EmailField(blank=True)
+    manager = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="reports",
+        help_text="Whom cases are escalated to when this person leaves them waiting.",
+    )
 
     class Meta:
         ordering = ["name"]
         verbose_name_plural = "people"
+        constraints = [
+            models.CheckConstraint(name="accounts_person_manages_others", condition=~Q(manager=F("pk"))),
+        ]
+        triggers = [
+            pgtrigger.Trigger(
+                name="nobody_above_themselves",
+                operation=pgtrigger.Insert | pgtrigger.UpdateOf("manager_id"),
+                when=pgtrigger.Before,
+                condition=pgtrigger.Q(new__manager__isnull=False),
+                # One at a time: two changes that each look right could make a circle together.
+                func="""
+                    PERFORM pg_advisory_xact_lock(hashtext('accounts_person.manager'));
+                    IF EXISTS (
+                        WITH RECURSIVE above(id) AS (
+                            SELECT NEW.manager_id
+                            UNION
+                            SELECT p.manager_id FROM accounts_person p JOIN above a ON p.id = a.id
+                            WHERE p.manager_id IS NOT NULL
+                        )
+                        SELECT 1 FROM above WHERE id = NEW.id
+                    ) THEN
+                        RAISE EXCEPTION 'pgtrigger: Nobody stands above themselves' USING ERRCODE = 'check_violation';
+                    END IF;
+                    RETURN NEW;
+                """,
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name
+
+    def above(self) -> "list[Person]":
+        """The manager, the manager's manager, and so on to the top."""
+        found: list[Person] = []
+        person = self.manager
+        while person is not None and person not in found:
+            found.append(person)
+            person = person.manager
+        return found
 
 
 class User(AbstractUser):
@@ -152,15 +197,32 @@ class Membership(models.Model):
 class Team(models.Model):
     """Some people of one organization who vote in the same stage."""
 
+    class Distribution(models.TextChoices):
+        PUSH = "push", "Cases are given to people in turn"
+        PULL = "pull", "People take the next case themselves"
+
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="teams")
     name = models.CharField(max_length=60)
     slug = models.SlugField(max_length=40)
     members = models.ManyToManyField(User, blank=True, related_name="teams")
+    distribution = models.CharField(
+        max_length=4, choices=Distribution, default=Distribution.PUSH, db_default=Distribution.PUSH
+    )
+    cap = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        help_text="Open cases given to one person at most, over all their teams; further ones wait until somebody has "
+        "room. Empty means no limit.",
+    )
 
     class Meta:
         ordering = ["organization", "name"]
         constraints = [
-            models.UniqueConstraint(name="accounts_team_slug_once_per_organization", fields=["organization", "slug"])
+            models.CheckConstraint(
+                name="accounts_team_known_distribution", condition=Q(distribution__in=["push", "pull"])
+            ),
+            models.CheckConstraint(name="accounts_team_cap_leaves_room", condition=Q(cap=None) | Q(cap__gte=1)),
+            models.UniqueConstraint(name="accounts_team_slug_once_per_organization", fields=["organization", "slug"]),
         ]
 
     def __str__(self) -> str:

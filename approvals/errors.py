@@ -53,3 +53,7 @@ class HeldByAnother(DomainError):
     """Somebody else has it open to decide it."""
 
     message = "Somebody else has this case open: take it over first."
+
+
+class AbsenceRefused(DomainError):
+    """Time off that cannot be agreed as it was entered."""

@@ -5,8 +5,11 @@ from typing import Any
 
 from django import forms
 
-from accounts.models import User
-from approvals.models import ReasonCode, Review
+from accounts.models import Membership, User
+from accounts.roles import Permission
+from approvals import absences
+from approvals.filters import AmountField
+from approvals.models import Absence, ReasonCode, Review
 from approvals.services import Rationale
 from approvals.states import Verdict
 from opsdesk.lib.wording import visible
@@ -104,4 +107,43 @@ class ReassignForm(forms.Form):
         field = self.fields["to"]
         field.queryset = User.objects.filter(  # type: ignore[attr-defined]
             memberships__organization_id=review.organization_id, memberships__ended_at=None, is_active=True
+        )
+
+
+class TimeOffForm(forms.Form):
+    """Days away, and who decides meanwhile. Managers enter those of others too."""
+
+    user = forms.ModelChoiceField(queryset=User.objects.none(), label="Who is away")
+    begins_on = forms.DateField(label="First day away", widget=forms.DateInput(attrs={"type": "date"}))
+    ends_on = forms.DateField(label="Last day away", widget=forms.DateInput(attrs={"type": "date"}))
+    delegate = forms.ModelChoiceField(
+        queryset=User.objects.none(), label="Who decides meanwhile", required=False, empty_label="Nobody"
+    )
+
+    def __init__(self, data: Mapping[str, Any] | None = None, *, by: Membership) -> None:
+        super().__init__(data, initial={"user": by.user_id})
+        self.by = by
+        deciding = User.objects.filter(pk__in=absences.who_may_decide(by.organization_id))
+        people = deciding.order_by("first_name", "last_name", "pk")
+        self.fields["user"].queryset = people  # type: ignore[attr-defined]
+        self.fields["delegate"].queryset = people  # type: ignore[attr-defined]
+        self.fields["ceiling"] = AmountField(
+            currency=by.organization.currency,
+            label=f"Up to, in {by.organization.currency}",
+            required=False,
+            widget=forms.TextInput(attrs={"inputmode": "decimal"}),
+        )
+        if not by.may(Permission.MANAGE):
+            del self.fields["user"]
+
+    def agree(self) -> Absence:
+        """Agree on what was entered. Raises AbsenceRefused."""
+        given = self.cleaned_data
+        return absences.take_time_off(
+            given.get("user", self.by.user),
+            by=self.by,
+            begins_on=given["begins_on"],
+            ends_on=given["ends_on"],
+            delegate=given["delegate"],
+            ceiling=given["ceiling"],
         )

@@ -1,13 +1,14 @@
 """Opening reviews: who is asked, until when, and who is told."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from django.urls import reverse
 
 from accounts.calendar import hours_of
-from accounts.models import Organization
-from approvals import voters
-from approvals.models import Review, TierSettings
+from accounts.models import Organization, User
+from approvals import turns, voters
+from approvals.models import Review, Stage, TierSettings
 from auditlog.services import Actor, record
 from integrations import notices
 from opsdesk.lib import clock
@@ -57,15 +58,21 @@ def open_review(case: Case, run: Run, decision: Decision, *, actor: Actor) -> Re
 
 
 def assign(review: Review) -> None:
-    """Give the review's present stage to the least busy person who may vote; nobody means blocked and escalated."""
+    """Ask the review's present stage: somebody whose turn it is, or all of a team that takes its cases itself.
+
+    Nobody who may vote means blocked and escalated. Where a team has a cap, `pushing.give_out` gives it shortly after,
+    one at a time, so that nobody gets more.
+    """
     stages = voters.stages_of(review)
     stage = stages[review.stage] if review.stage < len(stages) else None
     people = voters.eligible(review, stage) if stage else []
-    whoever = f"Nobody in {stage.team} may vote on this case." if stage else f"The tier {review.settings} has no stage."
-    review.assignee = people[0] if people else None
+    whoever = voters.why_nobody(review, stage) if stage else f"The tier {review.settings} has no stage."
+    review.asks = [stage.team_id] if stage else []
+    review.assignee = _first(review, stage, people) if stage and people else None
+    review.assigned_at = clock.now() if review.assignee else None
     review.blocked_reason = "" if people else whoever
     review.escalated_at = None if people else clock.now()
-    review.save(update_fields=["assignee", "blocked_reason", "escalated_at"])
+    review.save(update_fields=["asks", "assignee", "assigned_at", "blocked_reason", "escalated_at"])
     if not people:
         record(
             "approvals.review.blocked",
@@ -75,6 +82,13 @@ def assign(review: Review) -> None:
             case_id=review.case_id,
             reason=review.blocked_reason,
         )
+
+
+def _first(review: Review, stage: Stage, people: Sequence[User]) -> User | None:
+    if review.tier == Tier.FAST_TRACK:
+        # It leaves by itself; it stands under the name of one of those who are told.
+        return people[0]
+    return turns.next_of(stage.team, people) if stage.team.cap is None else None
 
 
 def tell_of_departure(review: Review, case: Case) -> None:
@@ -96,7 +110,7 @@ def waiting_words(review: Review) -> str:
     """Why the run waits, for whom: read by people."""
     if review.blocked_reason:
         return review.blocked_reason
-    whom = str(review.assignee) if review.assignee else "nobody"
+    whom = str(review.assignee) if review.assignee else "whoever takes it"
     if review.tier == Tier.FAST_TRACK:
         return f"Leaves unless somebody objects; {whom} was told."
     return f"Waits for {whom} to decide."

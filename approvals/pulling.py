@@ -6,9 +6,9 @@ from django.db import transaction
 from django.db.models import BooleanField, Case, Exists, ExpressionWrapper, IntegerField, OuterRef, Q, Value, When
 from django.db.models.functions import Now
 
-from accounts.models import Membership, User
-from approvals import claims, voters
-from approvals.models import Claim, Review, Stage, Vote
+from accounts.models import Membership, Team, User
+from approvals import absences, claims, voters
+from approvals.models import Claim, Review, Vote
 from approvals.models.reviews import ReviewQuerySet
 from opsdesk.lib.errors import DomainError
 from workflows.models import Correction
@@ -73,7 +73,7 @@ def _first_due(rows: ReviewQuerySet) -> list[int]:
 
 
 def _waiting(member: Membership) -> ReviewQuerySet:
-    """Open full reviews in stages this member votes in, which nobody has open and they have not touched.
+    """Open full reviews that ask this member, which nobody has open and they have not touched.
 
     What is left out here only saves looking: whether they may vote is asked again, one by one, under the lock.
     """
@@ -86,17 +86,14 @@ def _waiting(member: Membership) -> ReviewQuerySet:
     asked = Q(case__requested_by_user=user)
     if user.person_id:
         asked |= Q(case__requested_by_user__person=user.person_id)
-    rows = Review.objects.visible_to(member).open().filter(_stages_of(member), tier=Tier.FULL_REVIEW)
+    rows = Review.objects.visible_to(member).open().filter(_asking(member), tier=Tier.FULL_REVIEW)
     return rows.exclude(asked).exclude(Exists(opened)).exclude(Exists(voted)).exclude(Exists(corrected))
 
 
-def _stages_of(member: Membership) -> Q:
-    """Reviews whose present stage asks a team of this member."""
-    stages = Stage.objects.filter(tier__organization_id=member.organization_id).order_by("tier", "position")
-    teams = set(member.user.teams.values_list("pk", flat=True))
-    found, places = Q(pk__in=[]), dict[int, int]()
-    for tier_id, team_id in stages.values_list("tier", "team"):
-        place = places[tier_id] = places.get(tier_id, -1) + 1
-        if team_id in teams:
-            found |= Q(settings=tier_id, stage=place)
-    return found
+def _asking(member: Membership) -> Q:
+    """Reviews that ask a team of this member, or of somebody they stand in for, as far as was written down."""
+    seats = [member.user_id, *(each.user_id for each in absences.stood_in_for(member.user, member.organization_id))]
+    teams = list(
+        Team.objects.filter(organization=member.organization_id, members__in=seats).values_list("pk", flat=True)
+    )
+    return Q(asks__overlap=teams) | Q(asks=[])

@@ -53,7 +53,7 @@ def decide(review_id: int, *, voter: User, verdict: Verdict, rationale: Rational
     """
     case, review = locked_review(review_id)
     refuse_if_decided(review)
-    voters.check_voter(review, voters.stage_of(review), voter)
+    absence = voters.check_voter(review, voters.stage_of(review), voter)
     if seen != review.content_hash or review.content_hash != case.content_hash(review.run.facts):
         raise ContentChanged
     claims.refuse_if_held(review, voter)
@@ -65,6 +65,8 @@ def decide(review_id: int, *, voter: User, verdict: Verdict, rationale: Rational
         stage=review.stage,
         voter=voter,
         person_key=voters.person_key(voter),
+        absence=absence,
+        seat_key=voters.person_key(absence.user if absence else voter),
         verdict=verdict,
         reason_code=rationale.code,
         text=rationale.text,
@@ -81,8 +83,10 @@ def decide(review_id: int, *, voter: User, verdict: Verdict, rationale: Rational
             "code": rationale.code.code,
             "amount": case.amount_minor,
             "hash": vote.content_hash,
+            **({"for": str(absence.user)} if absence else {}),
         },
-        reason=f"{rationale.code.label}. {rationale.text}".strip(),
+        reason=f"{rationale.code.label}. {rationale.text}".strip()
+        + (f" For {absence.user}, away until {absence.ends_on}." if absence else ""),
     )
     claims.end(review)
     _after_vote(review, voter, verdict)
@@ -202,8 +206,8 @@ def reassign(review_id: int, *, to: User, by: User) -> Review:
     refuse_if_decided(review)
     voters.check_voter(review, voters.stage_of(review), to)
     before = str(review.assignee or "nobody")
-    review.assignee = to
-    review.save(update_fields=["assignee"])
+    review.assignee, review.assigned_at = to, clock.now()
+    review.save(update_fields=["assignee", "assigned_at"])
     claims.end(review)
     opening.say_standing(review)
     record(

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from approvals.views import case, claiming, deciding, escalations, leaving, queue, repairs
+from approvals.views import case, claiming, deciding, escalations, leaving, queue, repairs, time_off
 
 app_name = "approvals"
 urlpatterns = [
@@ -19,6 +19,9 @@ urlpatterns = [
     path("cases/<int:pk>/correct/", repairs.correct, name="correct"),
     path("cases/<int:pk>/retry/", repairs.retry, name="retry"),
     path("cases/<int:pk>/reassign/", escalations.reassign, name="reassign"),
+    path("time-off/", time_off.index, name="time_off"),
+    path("time-off/agree/", time_off.agree, name="agree_time_off"),
+    path("time-off/<int:pk>/call-off/", time_off.call_off, name="call_off"),
     path("leaving/", leaving.index, name="leaving"),
     path("leaving/news/", leaving.news, name="leaving_news"),
     path("leaving/<int:pk>/object/", leaving.object_to, name="leaving_object"),

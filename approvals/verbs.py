@@ -22,6 +22,10 @@ register(
     approvals__review__claimed="claimed the review",
     approvals__review__taken_over="took over the review",
     approvals__review__let_go="let go of the review",
+    approvals__review__given="gave the review to whose turn it is",
+    approvals__review__freed="left the review to whoever may decide it",
+    approvals__absence__agreed="agreed on the time off",
+    approvals__absence__called_off="called off the time off",
 )
 register(
     # Calendars are changed under accounts now; what was recorded before keeps its words.

@@ -1,13 +1,14 @@
 """Who may vote on what. Nobody votes on what they asked for, would get, or changed; one person has one vote."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from django.db.models import Count, Q
 
 from accounts.models import Membership, User
 from accounts.roles import Permission, roles_with
+from approvals import absences
 from approvals.errors import NotAVoter, SelfApproval, VotedBefore
-from approvals.models import Review, Stage, Vote
+from approvals.models import Absence, Review, Stage, Vote
 from approvals.states import ReviewState
 from workflows.models import Correction, Run
 
@@ -33,9 +34,15 @@ def stage_of(review: Review) -> Stage:
 
 
 def voted_in(review: Review) -> set[str]:
-    """Keys of the people whose votes stand, as they were known then and as they are known now."""
-    votes = Vote.objects.filter(review=review, withdrawn_at=None).select_related("voter")
-    return {key for vote in votes for key in (vote.person_key, person_key(vote.voter))}
+    """Keys of the people whose votes stand, or in whose place somebody voted, as known then and as known now."""
+    votes = Vote.objects.filter(review=review, withdrawn_at=None).select_related("voter", "absence__user")
+    return {key for vote in votes for key in keys_of(vote)}
+
+
+def keys_of(vote: Vote) -> set[str]:
+    """The people who are spent by a vote: who cast it, and whose place it took."""
+    keys = {vote.person_key, person_key(vote.voter)}
+    return keys | {person_key(vote.absence.user)} if vote.absence is not None else keys
 
 
 def cases_behind(run_ids: Iterable[int]) -> dict[int, set[int]]:
@@ -81,32 +88,70 @@ def why_lost(votes: Iterable[Vote]) -> str:
     seen: set[str] = set()
     for vote in votes:
         review, voter = vote.review, vote.voter
-        keys = {vote.person_key, person_key(voter)}
-        if keys & involved_in(review):
+        seat = vote.absence.user if vote.absence is not None else voter
+        keys, involved = keys_of(vote), involved_in(review)
+        if {vote.person_key, person_key(voter)} & involved:
             return f"{voter} approved this and asked for it or changed its content"
+        if keys & involved:
+            return f"{voter} approved this for {seat}, who asked for it or changed its content"
         if keys & seen:
             return f"{voter} approved this with two accounts"
         stages = stages_of(review)[vote.stage : vote.stage + 1]
-        in_team = any(stage.team.members.filter(pk=voter.pk).exists() for stage in stages)
-        if not in_team or not holds_right(voter, review.organization_id):
+        in_team = any(stage.team.members.filter(pk=seat.pk).exists() for stage in stages)
+        called_off = vote.absence is not None and vote.absence.ended_at is not None
+        rights = absences.may_decide({voter.pk, seat.pk}, review.organization_id)
+        if not in_team or called_off or rights != {voter.pk, seat.pk}:
             return f"{voter} approved this and may no longer decide"
         seen |= keys
     return ""
 
 
-def check_voter(review: Review, stage: Stage, user: User) -> None:
-    """Raise SelfApproval, NotAVoter or VotedBefore unless the person may vote in this stage now."""
-    if person_key(user) in involved_in(review):
+def check_voter(review: Review, stage: Stage, user: User) -> Absence | None:
+    """Raise SelfApproval, NotAVoter or VotedBefore unless the person may vote in this stage now.
+
+    Gives the absence by which they vote in somebody's place; None when they vote in their own.
+    """
+    involved = involved_in(review)
+    if person_key(user) in involved:
         raise SelfApproval
-    if not holds_right(user, review.organization_id) or not stage.team.members.filter(pk=user.pk).exists():
-        raise NotAVoter(f"Only {stage.team} decides this, and you are not in it.")
-    if person_key(user) in voted_in(review):
-        raise VotedBefore
+    in_team = stage.team.members.filter(pk=user.pk).exists()
+    refusal = f"Only {stage.team} decides this, and you are not in it."
+    if not holds_right(user, review.organization_id):
+        raise NotAVoter(refusal)
+    voted = voted_in(review)
+    if in_team:
+        if person_key(user) in voted:
+            raise VotedBefore
+        return None
+    for absence in absences.stood_in_for(user, review.organization_id):
+        why_not = _why_no_seat(review, stage, absence, involved, voted)
+        if why_not is None and person_key(user) not in voted:
+            return absence
+        refusal = why_not or VotedBefore.message
+    raise NotAVoter(refusal)
+
+
+def _why_no_seat(
+    review: Review, stage: Stage, absence: Absence, involved: Collection[str], voted: Collection[str]
+) -> str | None:
+    """Why nobody votes in the place of whoever is away, in this stage; None when somebody may."""
+    absent = absence.user
+    if person_key(absent) in involved:
+        return f"{absent}, for whom you stand in, asked for this or changed its content."
+    if not holds_right(absent, review.organization_id) or not stage.team.members.filter(pk=absent.pk).exists():
+        return f"Only {stage.team} decides this, and neither you nor {absent} is in it."
+    if person_key(absent) in voted:
+        return f"{absent}, for whom you stand in, has voted on this already."
+    if not absence.covers(review.case.amount):
+        return f"You stand in for {absent} up to {absence.ceiling}."
+    return None
 
 
 def eligible(review: Review, stage: Stage) -> list[User]:
-    """Everybody who could still vote in the stage, the least busy first."""
-    barred = involved_in(review) | voted_in(review)
+    """Everybody who is here and could still vote in the stage, the least busy first; then those who stand in."""
+    involved, voted = involved_in(review), voted_in(review)
+    barred = involved | voted
+    away = absences.away_today(review.organization_id)
     open_now = Q(reviews_assigned__state=ReviewState.OPEN)
     members = (
         stage.team.members.filter(
@@ -118,7 +163,30 @@ def eligible(review: Review, stage: Stage) -> list[User]:
         .annotate(busy=Count("reviews_assigned", filter=open_now, distinct=True))
         .order_by("busy", "pk")
     )
-    return [user for user in members if person_key(user) not in barred]
+    able = [user for user in members if person_key(user) not in barred]
+    present = [user for user in able if user.pk not in away]
+    missing = {absence.pk: absence for user in able if (absence := away.get(user.pk)) is not None and absence.delegate}
+    stand_ins = [
+        absence.delegate
+        for absence in missing.values()
+        if absence.delegate is not None
+        and absence.delegate_id not in away
+        and person_key(absence.delegate) not in barred
+        and absence.delegate not in present
+        and holds_right(absence.delegate, review.organization_id)
+        and _why_no_seat(review, stage, absence, involved, voted) is None
+    ]
+    return [*present, *dict.fromkeys(stand_ins)]
+
+
+def why_nobody(review: Review, stage: Stage) -> str:
+    """Why nobody is here to vote in a stage: all who may are away, or none may."""
+    away = absences.away_today(review.organization_id)
+    barred = involved_in(review) | voted_in(review)
+    able = [user for user in stage.team.members.filter(pk__in=away) if person_key(user) not in barred]
+    if any(holds_right(user, review.organization_id) for user in able):
+        return f"Everybody in {stage.team} who may vote on this case is away."
+    return f"Nobody in {stage.team} may vote on this case."
 
 
 def names(users: Iterable[User], *, joint: str = "or") -> str:

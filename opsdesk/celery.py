@@ -60,6 +60,7 @@ app.conf.beat_schedule = {
     "notices": {"task": "integrations.deliver_notices", "schedule": 5.0, "options": {"expires": 10}},
     "reconciliation": {"task": "integrations.reconcile", "schedule": 30.0, "options": {"expires": 60}},
     "reviews": {"task": "approvals.settle_due", "schedule": 1.0, "options": {"expires": 5}},
+    "distribution": {"task": "approvals.give_out", "schedule": 5.0, "options": {"expires": 10}},
     # Beside the web processes, which look as well: one of them all has the turn.
     "watchdog": {"task": "opsdesk.watch", "schedule": 20.0, "options": {"expires": 30}},
 }

@@ -64,6 +64,7 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
         Entry("approvals:leaving", "timer", "Leaving soon", "leaving"),
         Entry("stalled", "hourglass", "Stalled", "stalled"),
         Entry("workflows:alerts", "siren", "Alerts", "alerts", True),
+        Entry("approvals:time_off", "calendar-off", "Time off"),
         Entry("workflows:requests", "file-text", "Requests", covers=("workflows:request", "workflows:send_request")),
     ),
     "Flow": (

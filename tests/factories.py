@@ -12,7 +12,7 @@ from typing import Any
 
 from accounts.models import BusinessCalendar, Membership, Organization, Person, Team, User
 from accounts.roles import Role
-from approvals.models import ReasonCode, Review, Stage, TierSettings, Vote
+from approvals.models import Absence, ReasonCode, Review, Stage, TierSettings, Vote
 from approvals.policies import publish_bands
 from approvals.states import ReviewState, Verdict
 from approvals.voters import person_key
@@ -367,6 +367,21 @@ def make_review(case: Case, *, tier: Tier = Tier.FULL_REVIEW, assignee: User | N
         tier=tier,
         assignee=assignee,
         **fields,
+    )
+
+
+def make_absence(
+    user: User,
+    organization: Organization,
+    *,
+    days: tuple[int, int] = (0, 7),
+    delegate: User | None = None,
+    **fields: Any,
+) -> Absence:
+    """Time off from so many days from today to so many."""
+    begins_on, ends_on = (clock.now().date() + timedelta(days=day) for day in days)
+    return Absence.objects.create(
+        organization=organization, user=user, begins_on=begins_on, ends_on=ends_on, delegate=delegate, **fields
     )
 
 

@@ -16,7 +16,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts.models import Organization, User
 from accounts.roles import Role
-from approvals.models import Policy
+from approvals.models import Absence, Policy
 from approvals.policies import new_draft_policy
 from auditlog.models import Entry
 from auditlog.services import Actor, record
@@ -49,6 +49,7 @@ _OWNERS: dict[str, type[Model]] = {
     "switches": Workflow,
     "audit": Entry,
     "requests": Trigger,
+    "time-off": Absence,
 }
 # From a row of the admin to its organization, where that is not its own column.
 _TO_ORGANIZATION = {
@@ -152,6 +153,8 @@ def furnish(slug: str) -> tuple[Organization, dict[str, User]]:
     factories.make_window(gateway, minutes=-10, starts_at=clock.now() - timedelta(hours=1))
     factories.make_break(organization)
     factories.make_recovery(organization, ended=True)
+    # Later, so that nobody is away meanwhile.
+    factories.make_absence(cast.ada, organization, days=(30, 37))
     leaving = factories.make_case(organization, amount="80.00")
     factories.make_review(leaving, tier=Tier.FAST_TRACK, objection_ends_at=clock.now() + timedelta(minutes=20))
     case = factories.make_case(organization, party_name=f"Customer of {slug}")

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from accounts import journal
-from accounts.forms import AccountForm, NewAccountForm, NewPasswordForm, OrganizationForm
+from accounts.forms import AccountForm, NewAccountForm, NewPasswordForm, OrganizationForm, PersonForm
 from accounts.models import Membership, Organization, Person, Team, User
 from accounts.recorded import REASON, RecordedAdmin
 from accounts.roles import Role
@@ -69,9 +69,14 @@ class PersonAdmin(RecordedAdmin):
 
     noun = "accounts.person"
     withheld = ["name", "email"]
-    list_display = ["name", "email"]
+    list_display = ["name", "email", "manager"]
     search_fields = ["name", "email"]
-    fieldsets = [(None, {"fields": ["name", "email"], "description": "Votes are counted in people, not in accounts."})]
+    form = PersonForm
+    list_select_related = ["manager"]
+    fieldsets = [
+        (None, {"fields": ["name", "email"], "description": "Votes are counted in people, not in accounts."}),
+        ("Above them", {"fields": ["manager"]}),
+    ]
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Person]":
         """People with an account in the own organization."""
@@ -202,7 +207,7 @@ class TeamAdmin(RecordedAdmin):
 
     noun = "accounts.team"
     given_once = ["slug"]
-    list_display = ["name", "slug", "size"]
+    list_display = ["name", "slug", "size", "distribution", "cap"]
     filter_horizontal = ["members"]
     prepopulated_fields = {"slug": ["name"]}
     search_fields = ["name"]
@@ -213,6 +218,13 @@ class TeamAdmin(RecordedAdmin):
             {
                 "fields": ["members"],
                 "description": "Only members whose role lets them decide may vote; the others are passed over.",
+            },
+        ),
+        (
+            "How cases reach them",
+            {
+                "fields": ["distribution", "cap"],
+                "description": "Whoever is away is given nothing. A case that is given can still be taken by others.",
             },
         ),
     ]

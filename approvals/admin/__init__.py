@@ -1,6 +1,7 @@
-"""Consent in the admin: tiers, thresholds and reason codes."""
+"""Consent in the admin: tiers, thresholds, reason codes and time off."""
 
+from approvals.admin.absences import AbsenceAdmin
 from approvals.admin.policies import PolicyAdmin
 from approvals.admin.tiers import ReasonCodeAdmin, TierAdmin
 
-__all__ = ["PolicyAdmin", "ReasonCodeAdmin", "TierAdmin"]
+__all__ = ["AbsenceAdmin", "PolicyAdmin", "ReasonCodeAdmin", "TierAdmin"]

@@ -1,5 +1,6 @@
-"""The rows of consent: calendars, tiers and stages, thresholds, reason codes, reviews, votes and claims."""
+"""The rows of consent: calendars, tiers and stages, thresholds, reason codes, reviews, votes, claims and time off."""
 
+from approvals.models.absences import Absence
 from approvals.models.claims import Claim
 from approvals.models.policy import (
     Policy,
@@ -11,6 +12,7 @@ from approvals.models.policy import (
 from approvals.models.reviews import Review, Vote
 
 __all__ = [
+    "Absence",
     "Claim",
     "Policy",
     "ReasonCode",

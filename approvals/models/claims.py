@@ -7,10 +7,10 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
 from accounts.models import Membership, User
-from accounts.roles import GRANTS, Permission
+from accounts.roles import Permission, roles_with
 from approvals.models.reviews import Review
 
-_DECIDING_ROLES = [role for role, granted in GRANTS.items() if Permission.DECIDE in granted]
+_DECIDING_ROLES = roles_with(Permission.DECIDE)
 
 
 class ClaimQuerySet(models.QuerySet["Claim"]):

@@ -3,11 +3,13 @@
 from typing import ClassVar, Self
 
 import pgtrigger
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.models import Membership, Organization, User
+from approvals.models.absences import Absence
 from approvals.models.policy import ReasonCode, TierSettings
 from approvals.states import REVIEW_FINAL, REVIEW_MOVES, ReviewState, Verdict
 from opsdesk.lib.states import Movable, known_states, only_listed_moves
@@ -59,7 +61,14 @@ class Review(Movable):
     tier = models.CharField(max_length=12, choices=Tier)
     state = models.CharField(max_length=10, choices=ReviewState, default=ReviewState.OPEN, editable=False)
     stage = models.PositiveSmallIntegerField(default=0, help_text="Index of the stage that votes now.")
+    asks = ArrayField(
+        models.BigIntegerField(),
+        default=list,
+        db_default=[],
+        help_text="Keys of the teams that vote now; empty where nobody has written it down.",
+    )
     assignee = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="reviews_assigned")
+    assigned_at = models.DateTimeField(null=True, help_text="When it was given to whoever has it.")
     content_hash = models.CharField(max_length=64)
     opened_at = models.DateTimeField(db_default=Now())
     due_at = models.DateTimeField()
@@ -97,6 +106,8 @@ class Review(Movable):
             ),
         ]
         indexes = [
+            # Whose turn it is: when somebody was given a case last.
+            models.Index(name="approvals_review_last_given", fields=["assignee", "-assigned_at"]),
             models.Index(
                 name="approvals_review_queue",
                 fields=["organization", "tier", "due_at", "id"],
@@ -126,6 +137,16 @@ class Vote(models.Model):
     stage = models.PositiveSmallIntegerField()
     voter = models.ForeignKey(User, on_delete=models.PROTECT, related_name="votes")
     person_key = models.CharField(max_length=30, help_text="The human being behind the account.")
+    absence = models.ForeignKey(
+        Absence, on_delete=models.PROTECT, null=True, related_name="votes", help_text="Whom the voter stood in for."
+    )
+    seat_key = models.CharField(
+        max_length=30,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The human being whose place in the team the vote takes: one vote each.",
+    )
     verdict = models.CharField(max_length=8, choices=Verdict)
     reason_code = models.ForeignKey(ReasonCode, on_delete=models.PROTECT, related_name="+")
     text = models.TextField(blank=True)
@@ -140,6 +161,11 @@ class Vote(models.Model):
                 name="approvals_vote_one_per_person",
                 fields=["review", "person_key"],
                 condition=Q(withdrawn_at=None),
+            ),
+            models.UniqueConstraint(
+                name="approvals_vote_one_per_seat",
+                fields=["review", "seat_key"],
+                condition=Q(withdrawn_at=None) & ~Q(seat_key=""),
             ),
         ]
         triggers = [

@@ -166,7 +166,9 @@ class CaseFile:
 
     @cached_property
     def votes(self) -> list[Vote]:
-        votes = Vote.objects.filter(review__case=self.case).select_related("voter", "reason_code", "review")
+        votes = Vote.objects.filter(review__case=self.case).select_related(
+            "voter", "reason_code", "review", "absence__user"
+        )
         return list(votes.order_by("-pk"))
 
     @cached_property

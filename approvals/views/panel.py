@@ -14,7 +14,7 @@ from accounts.roles import Permission
 from approvals import claims, voters
 from approvals.errors import NothingToRefund
 from approvals.forms import CorrectionForm, DecisionForm, RetryForm
-from approvals.models import Claim, ReasonCode, Review, Stage
+from approvals.models import Absence, Claim, ReasonCode, Review, Stage
 from approvals.states import ReviewState, Verdict
 from approvals.views.evidence import CaseFile
 from opsdesk.lib import clock
@@ -50,6 +50,8 @@ class Panel:
     refusal: str = ""
     correction: forms.Form | None = None
     retry: forms.Form | None = field(default=None)
+    # The absence by which this person votes in somebody's place; known once it is known why not.
+    stands_in: Absence | None = field(default=None, init=False)
 
     @property
     def review(self) -> Review | None:
@@ -80,7 +82,7 @@ class Panel:
         if not self.membership.may(Permission.DECIDE):
             return f"Your role ({self.membership.get_role_display()}) does not decide."
         try:
-            voters.check_voter(self.review, self.stages[self.review.stage], self.user)
+            self.stands_in = voters.check_voter(self.review, self.stages[self.review.stage], self.user)
         except DomainError as refused:
             return str(refused)
         return ""
@@ -106,6 +108,15 @@ class Panel:
     def may_claim(self) -> bool:
         """Whether it can be taken, from a colleague too."""
         return self.is_open and not self.why_not and not self.is_leaving and not self.holds
+
+    @property
+    def stands_in_words(self) -> str:
+        """For whom this person would vote, and until when; nothing when they vote in their own place."""
+        absence = self.stands_in if self.may_decide else None
+        if absence is None:
+            return ""
+        limit = f", up to {absence.ceiling}" if absence.ceiling else ""
+        return f"For {absence.user}, until {format_date(absence.ends_on, 'j M')}{limit}."
 
     @property
     def may_decide(self) -> bool:

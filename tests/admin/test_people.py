@@ -246,7 +246,7 @@ def test_a_superuser_founds_the_first_organization_and_sees_nothing_else(db):
 
 
 def test_a_team_takes_members_of_its_organization_only(desk, acme, otto, zoe):
-    data = {"organization": acme.pk, "name": "Refunds", "slug": "refunds", **WHY}
+    data = {"organization": acme.pk, "name": "Refunds", "slug": "refunds", "distribution": "push", **WHY}
 
     refused = desk.post(add(Team), {**data, "members": [otto.pk, zoe.pk]})
     done = desk.post(add(Team), {**data, "members": [otto.pk]})
@@ -257,7 +257,9 @@ def test_a_team_takes_members_of_its_organization_only(desk, acme, otto, zoe):
 
 
 def test_a_row_is_made_in_the_own_organization_whatever_the_form_says(desk, acme, other):
-    desk.post(add(Team), {"organization": other.pk, "name": "Refunds", "slug": "refunds", **WHY})
+    desk.post(
+        add(Team), {"organization": other.pk, "name": "Refunds", "slug": "refunds", "distribution": "push", **WHY}
+    )
 
     assert Team.objects.get().organization == acme
 
@@ -265,7 +267,22 @@ def test_a_row_is_made_in_the_own_organization_whatever_the_form_says(desk, acme
 def test_a_second_team_of_the_same_slug_is_refused_in_words(desk, acme):
     Team.objects.create(organization=acme, name="Refunds", slug="refunds")
 
-    answer = desk.post(add(Team), {"organization": acme.pk, "name": "Again", "slug": "refunds", **WHY})
+    answer = desk.post(
+        add(Team), {"organization": acme.pk, "name": "Again", "slug": "refunds", "distribution": "push", **WHY}
+    )
 
     assert answer.status_code == 200
     assert answer.context["adminform"].form.non_field_errors()
+
+
+def test_nobody_is_put_above_themselves(desk, otto, acme):
+    lena = make_member(acme, "lena", Role.MANAGER).person
+    otto.person.manager = lena
+    otto.person.save()
+
+    refused = desk.post(change(lena), {"name": "Lena", "manager": otto.person.pk, **WHY})
+    done = desk.post(change(lena), {"name": "Lena Berg", "manager": "", **WHY})
+
+    assert "manager" in refused.context["adminform"].form.errors
+    assert done.status_code == 302
+    assert [above.name for above in Person.objects.get(pk=otto.person.pk).above()] == ["Lena Berg"]
