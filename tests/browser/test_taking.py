@@ -1,5 +1,6 @@
 """Taking cases without the mouse: by keys on a desk, by thumb on a phone, two people side by side."""
 
+from statistics import median
 from typing import Any
 
 import pytest
@@ -89,3 +90,29 @@ def test_a_phone_takes_decides_and_goes_on(browser: Browser, live_server: Any, r
     assert phone.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     assert phone.complaints == []  # type: ignore[attr-defined]
     context.close()
+
+
+@pytest.mark.long
+def test_two_hundred_cases_are_decided_by_keys_alone_none_missed_and_none_twice(
+    context: BrowserContext, live_server: Any, desk: tuple[Any, Cast]
+):
+    many = [waiting(desk[0], number) for number in range(200)]
+    page = enter(context, live_server, desk[1].ada)
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.goto(f"{live_server.url}/queue/")
+    shows(page, many[0])
+    page.keyboard.press("n")
+    took = []
+    for place, review in enumerate(many):
+        expect(page.locator("#opened")).to_have_attribute("data-case", str(review.case_id))
+        expect(page.locator("#held")).to_contain_text("you have it open")
+        with page.expect_response(lambda answer: answer.url.split("?")[0].endswith("/decide/")) as answered:
+            page.keyboard.press("r" if place % 3 == 2 else "a")
+        assert answered.value.status == 200
+        timing = answered.value.request.timing
+        took.append(timing["responseStart"] - timing["requestStart"])
+    expect(page.get_by_text("Nothing waits for a person")).to_be_visible()
+
+    votes = list(Vote.objects.order_by("pk").values_list("review", "verdict"))
+    assert votes == [(each.pk, "reject" if place % 3 == 2 else "approve") for place, each in enumerate(many)]
+    assert median(took) < 400, f"{median(took):.0f} ms at the middle, {max(took):.0f} ms at most"
