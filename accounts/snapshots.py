@@ -16,8 +16,7 @@ Snapshot = dict[str, Any]
 def snapshot(row: models.Model, *, children: Collection[str] = ()) -> Snapshot:
     """Every field of a row, its many-to-many sets, and the rows under the named accessors."""
     found = {field.name: _plain(row, field) for field in row._meta.concrete_fields if not field.primary_key}
-    for relation in row._meta.many_to_many:
-        found[relation.name] = sorted(map(_named, getattr(row, relation.name).all()))
+    found |= _sets(row)
     for accessor in children:
         own = getattr(row, accessor).all()
         found |= {f"{child._meta.verbose_name} {child.pk}": _child(child, row) for child in own}
@@ -26,7 +25,14 @@ def snapshot(row: models.Model, *, children: Collection[str] = ()) -> Snapshot:
 
 def _child(child: models.Model, parent: models.Model) -> Snapshot:
     fields = [field for field in child._meta.concrete_fields if field.related_model is not type(parent)]
-    return {field.name: _plain(child, field) for field in fields if not field.primary_key}
+    found = {field.name: _plain(child, field) for field in fields if not field.primary_key}
+    return found | _sets(child)
+
+
+def _sets(row: models.Model) -> Snapshot:
+    return {
+        relation.name: sorted(map(_named, getattr(row, relation.name).all())) for relation in row._meta.many_to_many
+    }
 
 
 def _plain(row: models.Model, field: models.Field) -> Any:

@@ -7,7 +7,7 @@ from django import forms
 
 from accounts.models import Membership, User
 from accounts.roles import Permission
-from approvals import absences
+from approvals import absences, terms
 from approvals.filters import AmountField
 from approvals.models import Absence, ReasonCode, Review
 from approvals.services import Rationale
@@ -26,6 +26,7 @@ class DecisionForm(forms.Form):
     reason_approve = forms.CharField(required=False)
     reason_reject = forms.CharField(required=False)
     text = forms.CharField(required=False, max_length=LONGEST_TEXT)
+    second_look = forms.BooleanField(required=False)
     seen = forms.CharField(max_length=64)
 
     def __init__(self, data: Mapping[str, Any], *, review: Review, codes: Sequence[ReasonCode]) -> None:
@@ -41,14 +42,17 @@ class DecisionForm(forms.Form):
             return cleaned
         name = f"reason_{verdict}"
         code = self.codes.get(cleaned.get(name, ""))
-        if code is None or code.verdict != verdict:
+        if code is None or not code.fits(self.review.case.kind, verdict):
             self.add_error(name, f"Choose a reason to {verdict}.")
             return cleaned
         text = cleaned.get("text", "").strip()
-        settings = self.review.settings
-        if (settings.text_needed or code.text_needed) and len(text) < settings.text_minimum:
-            self.add_error("text", f"Say why, in at least {settings.text_minimum} characters.")
-        cleaned["rationale"] = Rationale(code, text)
+        asked = terms.of(self.review)
+        if (asked.text_needed or code.text_needed) and len(text) < asked.text_minimum:
+            self.add_error("text", f"Say why, in at least {asked.text_minimum} characters.")
+        second_look = bool(cleaned.get("second_look"))
+        if (asked.second_look or code.second_look) and not second_look:
+            self.add_error("second_look", "Look at the evidence a second time, and say that you did.")
+        cleaned["rationale"] = Rationale(code, text, second_look)
         return cleaned
 
 

@@ -43,7 +43,7 @@ def why_void(authorization: Authorization) -> str:
         review__state=ReviewState.APPROVED,  # one that was voided before does not carry it
         verdict=Verdict.APPROVE,
         withdrawn_at=None,
-    ).select_related("voter", "review__case__requested_by_user")
+    ).select_related("voter", "review__case__requested_by_user", "review__settings")
     if not votes:
         return "Nobody's vote stands behind this authorization."
     lost = why_lost(votes)

@@ -6,9 +6,9 @@ from datetime import timedelta
 from django.urls import reverse
 
 from accounts.calendar import hours_of
-from accounts.models import Organization, User
-from approvals import turns, voters
-from approvals.models import Review, Stage, TierSettings
+from accounts.models import Organization, Team, User
+from approvals import terms, turns, voters
+from approvals.models import Review, TierSettings
 from auditlog.services import Actor, record
 from integrations import notices
 from opsdesk.lib import clock
@@ -34,6 +34,8 @@ def open_review(case: Case, run: Run, decision: Decision, *, actor: Actor) -> Re
         run=run,
         decision=decision,
         settings=settings,
+        # One that leaves by itself can still become a full review: both are kept.
+        terms=terms.kept(case.organization_id, {tier, Tier.FULL_REVIEW}),
         tier=tier,
         content_hash=decision.content_hash,
         due_at=hours.add(clock.now(), timedelta(minutes=settings.due_minutes)),
@@ -63,12 +65,13 @@ def assign(review: Review) -> None:
     Nobody who may vote means blocked and escalated. Where a team has a cap, `pushing.give_out` gives it shortly after,
     one at a time, so that nobody gets more.
     """
-    stages = voters.stages_of(review)
+    stages = terms.stages_of(review)
     stage = stages[review.stage] if review.stage < len(stages) else None
+    asked = voters.teams_asked(review, stage) if stage else []
     people = voters.eligible(review, stage) if stage else []
     whoever = voters.why_nobody(review, stage) if stage else f"The tier {review.settings} has no stage."
-    review.asks = [stage.team_id] if stage else []
-    review.assignee = _first(review, stage, people) if stage and people else None
+    review.asks = [team.pk for team in asked]
+    review.assignee = _first(review, asked[0], people) if asked and people else None
     review.assigned_at = clock.now() if review.assignee else None
     review.blocked_reason = "" if people else whoever
     review.escalated_at = None if people else clock.now()
@@ -84,17 +87,17 @@ def assign(review: Review) -> None:
         )
 
 
-def _first(review: Review, stage: Stage, people: Sequence[User]) -> User | None:
+def _first(review: Review, team: Team, people: Sequence[User]) -> User | None:
     if review.tier == Tier.FAST_TRACK:
         # It leaves by itself; it stands under the name of one of those who are told.
         return people[0]
-    return turns.next_of(stage.team, people) if stage.team.cap is None else None
+    return turns.next_of(team, people) if team.cap is None else None
 
 
 def tell_of_departure(review: Review, case: Case) -> None:
     """Tell the fast-track team; the objection clock starts only when a notice is known to have arrived."""
-    stage = voters.stages_of(review)[0]
-    minutes = review.settings.objection_minutes
+    stage = terms.stages_of(review)[0]
+    minutes = terms.of(review).objection_minutes
     notices.tell(
         voters.eligible(review, stage),
         case=case,

@@ -8,7 +8,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts.models import Membership, Organization, Team, User
 from accounts.roles import Permission, roles_with
-from approvals import absences, claims, opening, services, turns, voters
+from approvals import absences, claims, opening, services, terms, turns, voters
 from approvals.models import Review
 from approvals.states import ReviewState
 from auditlog.services import Actor, record
@@ -68,16 +68,19 @@ def _unable(organization: Organization) -> "QuerySet[User]":
 @transaction.atomic
 def _give(review_id: int, full: set[int]) -> int:
     _, review = services.locked_review(review_id)
-    stages = voters.stages_of(review)
+    stages = terms.stages_of(review)
     if review.state != ReviewState.OPEN or review.tier != Tier.FULL_REVIEW or review.stage >= len(stages):
         return 0
     stage, before, was_blocked = stages[review.stage], review.assignee, review.blocked_reason
-    if stage.team_id in full and before is None and not was_blocked:
+    asked = voters.teams_asked(review, stage)
+    if not asked:
+        return 0
+    if asked[0].pk in full and before is None and not was_blocked:
         return 0
     if before is not None and claims.is_held_by(review, before):
         return 0  # away or not, they are at it
     # Two beats at once count the same open cases one after the other.
-    team = Team.objects.select_for_update(of=("self",)).get(pk=stage.team_id)
+    team = Team.objects.select_for_update(of=("self",)).get(pk=asked[0].pk)
     people = voters.eligible(review, stage)
     whom = turns.next_of(team, people)
     reason = "" if people else voters.why_nobody(review, stage)

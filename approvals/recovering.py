@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from accounts.calendar import hours_of
-from approvals import services
+from approvals import services, terms
 from approvals.models import Review
 from approvals.states import ReviewState
 from auditlog.services import Actor, record
@@ -25,7 +25,7 @@ def begin_windows_anew(recovery: Recovery) -> None:
         case, review = services.locked_review(review_id)
         if review.state != ReviewState.OPEN or review.objection_ends_at is None:
             continue
-        window = timedelta(minutes=review.settings.objection_minutes)
+        window = timedelta(minutes=terms.of(review).objection_minutes)
         review.objection_ends_at = hours.add(clock.now(), window)
         review.save(update_fields=["objection_ends_at"])
         record(

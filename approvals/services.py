@@ -1,13 +1,12 @@
 """Deciding: every click, timer and API call goes through these functions, and the database lets one of them win."""
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import transaction
 
 from accounts.models import User
-from approvals import claims, opening, voters
+from approvals import claims, opening, terms, voters
 from approvals.errors import (
     AlreadyDecided,
     ContentChanged,
@@ -32,6 +31,7 @@ class Rationale:
 
     code: ReasonCode
     text: str = ""
+    second_look: bool = False  # the person says that they looked at the evidence again
 
 
 def locked_review(review_id: int) -> tuple[Case, Review]:
@@ -57,7 +57,7 @@ def decide(review_id: int, *, voter: User, verdict: Verdict, rationale: Rational
     if seen != review.content_hash or review.content_hash != case.content_hash(review.run.facts):
         raise ContentChanged
     claims.refuse_if_held(review, voter)
-    _check_rationale(review, verdict, rationale)
+    _check_rationale(review, case, verdict, rationale)
     if verdict == Verdict.APPROVE and not case.target:
         raise NothingToRefund
     vote = Vote.objects.create(
@@ -70,6 +70,7 @@ def decide(review_id: int, *, voter: User, verdict: Verdict, rationale: Rational
         verdict=verdict,
         reason_code=rationale.code,
         text=rationale.text,
+        second_look=rationale.second_look,
         content_hash=review.content_hash,
     )
     record(
@@ -104,30 +105,33 @@ def refuse_if_decided(review: Review) -> None:
     raise AlreadyDecided(f"{review.get_state_display()}{who}{when}.")
 
 
-def _check_rationale(review: Review, verdict: Verdict, rationale: Rationale) -> None:
-    code, settings = rationale.code, review.settings
-    if code.organization_id != review.organization_id or code.verdict != verdict or not code.enabled:
+def _check_rationale(review: Review, case: Case, verdict: Verdict, rationale: Rationale) -> None:
+    code, asked = rationale.code, terms.of(review)
+    if code.organization_id != review.organization_id or not code.fits(case.kind, verdict):
         raise RationaleMissing("Choose a reason from the list.")
-    if (settings.text_needed or code.text_needed) and len(rationale.text.strip()) < settings.text_minimum:
-        raise RationaleMissing(f"Say why in a sentence of at least {settings.text_minimum} characters.")
+    if (asked.text_needed or code.text_needed) and len(rationale.text.strip()) < asked.text_minimum:
+        raise RationaleMissing(f"Say why in a sentence of at least {asked.text_minimum} characters.")
+    if (asked.second_look or code.second_look) and not rationale.second_look:
+        raise RationaleMissing("Look at the evidence a second time, and say that you did.")
 
 
 def _after_vote(review: Review, voter: User, verdict: Verdict) -> None:
-    settles_at = clock.now() + timedelta(seconds=review.settings.undo_seconds)
+    settles_at = clock.now() + timedelta(seconds=terms.of(review).undo_seconds)
     if verdict == Verdict.REJECT:
         review.move_to(ReviewState.REJECTING, settles_at=settles_at, decided_by=voter)
     elif not _ask_stage(review):
-        review.move_to(ReviewState.APPROVING, settles_at=settles_at, decided_by=voter, objection_ends_at=None)
+        agreed = terms.as_asked(review)
+        review.move_to(
+            ReviewState.APPROVING, settles_at=settles_at, decided_by=voter, objection_ends_at=None, terms=agreed
+        )
 
 
 def _ask_stage(review: Review) -> bool:
     """Have the first stage that lacks votes vote; False when none does."""
-    votes = review.votes.filter(verdict=Verdict.APPROVE, withdrawn_at=None)
-    standing = Counter(votes.values_list("stage", flat=True))
-    lacking = [place for place, stage in enumerate(voters.stages_of(review)) if standing[place] < stage.votes]
-    if not lacking:
+    lacking = voters.lacking_stage(review)
+    if lacking is None:
         return False
-    review.stage = lacking[0]
+    review.stage = lacking
     review.save(update_fields=["stage"])
     opening.assign(review)
     opening.say_standing(review)

@@ -10,7 +10,7 @@ from django.db.models.functions import Cast, Concat, Now
 
 from accounts.calendar import hours_of
 from accounts.models import Organization
-from approvals import services, voters
+from approvals import services, terms, voters
 from approvals.grants import Source, grant
 from approvals.models import Review, Vote
 from approvals.states import ReviewState
@@ -91,7 +91,7 @@ def settle(review_id: int) -> int:
 def _standing_votes(review: Review) -> list[Vote]:
     return list(
         review.votes.filter(verdict="approve", withdrawn_at=None).select_related(
-            "voter", "review__case__requested_by_user"
+            "voter", "review__case__requested_by_user", "review__settings"
         )
     )
 
@@ -178,7 +178,7 @@ def _start_window(review_id: int) -> int:
     )
     if delivered is None:
         return 0
-    window = timedelta(minutes=review.settings.objection_minutes)
+    window = timedelta(minutes=terms.of(review).objection_minutes)
     review.objection_ends_at = hours_of(Organization.objects.get(pk=case.organization_id)).add(delivered, window)
     review.save(update_fields=["objection_ends_at"])
     _tell(

@@ -3,13 +3,15 @@
 from collections.abc import Collection, Iterable
 
 from django.db.models import Count, Q
+from django.db.models.functions import Coalesce
 
-from accounts.models import Membership, User
+from accounts.models import Membership, Team, User
 from accounts.roles import Permission, roles_with
-from approvals import absences
+from approvals import absences, terms
 from approvals.errors import NotAVoter, SelfApproval, VotedBefore
-from approvals.models import Absence, Review, Stage, Vote
-from approvals.states import ReviewState
+from approvals.models import Absence, Review, Vote
+from approvals.stages import AskedStage
+from approvals.states import ReviewState, Verdict
 from workflows.models import Correction, Run
 
 _DECIDING_ROLES = roles_with(Permission.DECIDE)
@@ -20,17 +22,42 @@ def person_key(user: User) -> str:
     return f"person-{user.person_id}" if user.person_id else f"account-{user.pk}"
 
 
-def stages_of(review: Review) -> list[Stage]:
-    """The review's stages in order."""
-    return list(Stage.objects.filter(tier_id=review.settings_id).select_related("team").order_by("position"))
-
-
-def stage_of(review: Review) -> Stage:
+def stage_of(review: Review) -> AskedStage:
     """The stage that votes now. Raises NotAVoter when the tier has none."""
-    stages = stages_of(review)
+    stages = terms.stages_of(review)
     if review.stage >= len(stages):
         raise NotAVoter(f"The tier {review.settings} names nobody to decide this: an admin has to add a stage.")
     return stages[review.stage]
+
+
+def belongings(stage: AskedStage, people: Iterable[int]) -> list[set[int]]:
+    """For each of these people the teams of the stage to which they belong now."""
+    found: dict[int, set[int]] = {person: set() for person in people}
+    members = Team.members.through.objects.filter(team_id__in=stage.team_ids, user_id__in=found)
+    for team_id, user_id in members.values_list("team_id", "user_id"):
+        found[user_id].add(team_id)
+    return list(found.values())
+
+
+def standing_in(review: Review, stage: AskedStage, place: int) -> list[set[int]]:
+    """Whose approvals stand in one stage of the review: for each voter the teams they speak for."""
+    votes = review.votes.filter(stage=place, verdict=Verdict.APPROVE, withdrawn_at=None)
+    people = list(votes.values_list(Coalesce("absence__user_id", "voter_id"), flat=True))
+    return belongings(stage, people) if stage.every_team else [set() for _ in people]
+
+
+def teams_asked(review: Review, stage: AskedStage) -> list[Team]:
+    """The teams from which a vote brings the review's present stage forward, in their order."""
+    wanted = stage.wanted(standing_in(review, stage, review.stage))
+    return [team for team in stage.teams if team.pk in wanted]
+
+
+def lacking_stage(review: Review) -> int | None:
+    """The place of the first stage that still lacks votes; None when the review has them all."""
+    for place, stage in enumerate(terms.stages_of(review)):
+        if not stage.is_passed(standing_in(review, stage, place)):
+            return place
+    return None
 
 
 def voted_in(review: Review) -> set[str]:
@@ -96,8 +123,8 @@ def why_lost(votes: Iterable[Vote]) -> str:
             return f"{voter} approved this for {seat}, who asked for it or changed its content"
         if keys & seen:
             return f"{voter} approved this with two accounts"
-        stages = stages_of(review)[vote.stage : vote.stage + 1]
-        in_team = any(stage.team.members.filter(pk=seat.pk).exists() for stage in stages)
+        stages = terms.stages_of(review)[vote.stage : vote.stage + 1]
+        in_team = any(any(belongings(stage, [seat.pk])) for stage in stages)
         called_off = vote.absence is not None and vote.absence.ended_at is not None
         rights = absences.may_decide({voter.pk, seat.pk}, review.organization_id)
         if not in_team or called_off or rights != {voter.pk, seat.pk}:
@@ -106,7 +133,7 @@ def why_lost(votes: Iterable[Vote]) -> str:
     return ""
 
 
-def check_voter(review: Review, stage: Stage, user: User) -> Absence | None:
+def check_voter(review: Review, stage: AskedStage, user: User) -> Absence | None:
     """Raise SelfApproval, NotAVoter or VotedBefore unless the person may vote in this stage now.
 
     Gives the absence by which they vote in somebody's place; None when they vote in their own.
@@ -114,15 +141,17 @@ def check_voter(review: Review, stage: Stage, user: User) -> Absence | None:
     involved = involved_in(review)
     if person_key(user) in involved:
         raise SelfApproval
-    in_team = stage.team.members.filter(pk=user.pk).exists()
-    refusal = f"Only {stage.team} decides this, and you are not in it."
+    speaks_for = belongings(stage, [user.pk])[0]
+    refusal = f"Only {stage.names} decides this, and you are not in it."
     if not holds_right(user, review.organization_id):
         raise NotAVoter(refusal)
     voted = voted_in(review)
-    if in_team:
+    if speaks_for:
         if person_key(user) in voted:
             raise VotedBefore
-        return None
+        if not stage.every_team or speaks_for & {team.pk for team in teams_asked(review, stage)}:
+            return None
+        refusal = _heard(review, stage)
     for absence in absences.stood_in_for(user, review.organization_id):
         why_not = _why_no_seat(review, stage, absence, involved, voted)
         if why_not is None and person_key(user) not in voted:
@@ -131,15 +160,23 @@ def check_voter(review: Review, stage: Stage, user: User) -> Absence | None:
     raise NotAVoter(refusal)
 
 
+def _heard(review: Review, stage: AskedStage) -> str:
+    others = " and ".join(str(team) for team in teams_asked(review, stage))
+    return f"Your team has been heard; now {others} decides this."
+
+
 def _why_no_seat(
-    review: Review, stage: Stage, absence: Absence, involved: Collection[str], voted: Collection[str]
+    review: Review, stage: AskedStage, absence: Absence, involved: Collection[str], voted: Collection[str]
 ) -> str | None:
     """Why nobody votes in the place of whoever is away, in this stage; None when somebody may."""
     absent = absence.user
     if person_key(absent) in involved:
         return f"{absent}, for whom you stand in, asked for this or changed its content."
-    if not holds_right(absent, review.organization_id) or not stage.team.members.filter(pk=absent.pk).exists():
-        return f"Only {stage.team} decides this, and neither you nor {absent} is in it."
+    speaks_for = belongings(stage, [absent.pk])[0]
+    if not holds_right(absent, review.organization_id) or not speaks_for:
+        return f"Only {stage.names} decides this, and neither you nor {absent} is in it."
+    if stage.every_team and not speaks_for & {team.pk for team in teams_asked(review, stage)}:
+        return _heard(review, stage)
     if person_key(absent) in voted:
         return f"{absent}, for whom you stand in, has voted on this already."
     if not absence.covers(review.case.amount):
@@ -147,14 +184,16 @@ def _why_no_seat(
     return None
 
 
-def eligible(review: Review, stage: Stage) -> list[User]:
+def eligible(review: Review, stage: AskedStage) -> list[User]:
     """Everybody who is here and could still vote in the stage, the least busy first; then those who stand in."""
     involved, voted = involved_in(review), voted_in(review)
     barred = involved | voted
     away = absences.away_today(review.organization_id)
     open_now = Q(reviews_assigned__state=ReviewState.OPEN)
+    in_teams = Team.members.through.objects.filter(team__in=teams_asked(review, stage)).values("user_id")
     members = (
-        stage.team.members.filter(
+        User.objects.filter(
+            pk__in=in_teams,
             is_active=True,
             memberships__organization_id=review.organization_id,
             memberships__ended_at=None,
@@ -179,14 +218,15 @@ def eligible(review: Review, stage: Stage) -> list[User]:
     return [*present, *dict.fromkeys(stand_ins)]
 
 
-def why_nobody(review: Review, stage: Stage) -> str:
+def why_nobody(review: Review, stage: AskedStage) -> str:
     """Why nobody is here to vote in a stage: all who may are away, or none may."""
     away = absences.away_today(review.organization_id)
     barred = involved_in(review) | voted_in(review)
-    able = [user for user in stage.team.members.filter(pk__in=away) if person_key(user) not in barred]
+    members = User.objects.filter(pk__in=away, teams__in=stage.team_ids).distinct()
+    able = [user for user in members if person_key(user) not in barred]
     if any(holds_right(user, review.organization_id) for user in able):
-        return f"Everybody in {stage.team} who may vote on this case is away."
-    return f"Nobody in {stage.team} may vote on this case."
+        return f"Everybody in {stage.names} who may vote on this case is away."
+    return f"Nobody in {stage.names} may vote on this case."
 
 
 def names(users: Iterable[User], *, joint: str = "or") -> str:

@@ -1,15 +1,10 @@
-"""The rows of consent: calendars, tiers and stages, thresholds, reason codes, reviews, votes, claims and time off."""
+"""The rows of consent: tiers, stages and rungs, thresholds, reason codes, reviews, votes, claims and time off."""
 
 from approvals.models.absences import Absence
 from approvals.models.claims import Claim
-from approvals.models.policy import (
-    Policy,
-    ReasonCode,
-    Stage,
-    Threshold,
-    TierSettings,
-)
+from approvals.models.policy import Policy, Threshold
 from approvals.models.reviews import Review, Vote
+from approvals.models.tiers import ReasonCode, Rung, Stage, TierSettings
 
 __all__ = [
     "Absence",
@@ -17,6 +12,7 @@ __all__ = [
     "Policy",
     "ReasonCode",
     "Review",
+    "Rung",
     "Stage",
     "Threshold",
     "TierSettings",

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from accounts.models import Membership, Organization, User
 from approvals.models.absences import Absence
-from approvals.models.policy import ReasonCode, TierSettings
+from approvals.models.tiers import ReasonCode, TierSettings
 from approvals.states import REVIEW_FINAL, REVIEW_MOVES, ReviewState, Verdict
 from opsdesk.lib.states import Movable, known_states, only_listed_moves
 from workflows.models import Case, Decision, Run
@@ -58,6 +58,9 @@ class Review(Movable):
     run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="reviews")
     decision = models.ForeignKey(Decision, on_delete=models.PROTECT, related_name="reviews")
     settings = models.ForeignKey(TierSettings, on_delete=models.PROTECT, related_name="+")
+    terms = models.JSONField(
+        default=dict, db_default={}, editable=False, help_text="What its tiers asked for when it was opened."
+    )
     tier = models.CharField(max_length=12, choices=Tier)
     state = models.CharField(max_length=10, choices=ReviewState, default=ReviewState.OPEN, editable=False)
     stage = models.PositiveSmallIntegerField(default=0, help_text="Index of the stage that votes now.")
@@ -150,6 +153,9 @@ class Vote(models.Model):
     verdict = models.CharField(max_length=8, choices=Verdict)
     reason_code = models.ForeignKey(ReasonCode, on_delete=models.PROTECT, related_name="+")
     text = models.TextField(blank=True)
+    second_look = models.BooleanField(
+        default=False, db_default=False, help_text="Whether the person said that they looked at the evidence again."
+    )
     content_hash = models.CharField(max_length=64)
     cast_at = models.DateTimeField(db_default=Now())
     withdrawn_at = models.DateTimeField(null=True)

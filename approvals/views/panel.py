@@ -11,10 +11,11 @@ from django.utils.dateformat import format as format_date
 
 from accounts.models import Membership, User
 from accounts.roles import Permission
-from approvals import claims, voters
+from approvals import claims, terms, voters
 from approvals.errors import NothingToRefund
 from approvals.forms import CorrectionForm, DecisionForm, RetryForm
-from approvals.models import Absence, Claim, ReasonCode, Review, Stage
+from approvals.models import Absence, Claim, ReasonCode, Review
+from approvals.stages import AskedStage
 from approvals.states import ReviewState, Verdict
 from approvals.views.evidence import CaseFile
 from opsdesk.lib import clock
@@ -71,8 +72,13 @@ class Panel:
         return self.is_open and self.review is not None and self.review.tier == Tier.FAST_TRACK
 
     @cached_property
-    def stages(self) -> list[Stage]:
-        return voters.stages_of(self.review) if self.review is not None else []
+    def stages(self) -> list[AskedStage]:
+        return terms.with_teams({0: self.terms})[0] if self.terms is not None else []
+
+    @cached_property
+    def terms(self) -> terms.Terms | None:
+        """What the tier asks for beside votes."""
+        return terms.of(self.review) if self.review is not None else None
 
     @cached_property
     def why_not(self) -> str:
@@ -188,11 +194,11 @@ class Panel:
         if self.review is None or not self.stages:
             return ""
         stage = self.stages[self.review.stage]
-        if stage.votes == 1 and len(self.stages) == 1:
+        if stage.needed == 1 and len(self.stages) == 1:
             return ""
         given = [vote for vote in self.file.votes if vote.review_id == self.review.pk and vote.withdrawn_at is None]
         cast = sum(1 for vote in given if vote.stage == self.review.stage and vote.verdict == Verdict.APPROVE)
-        words = f"{cast} of {stage.votes} votes by {stage.team}"
+        words = f"{cast} of {stage.needed} votes by {stage.names}"
         if len(self.stages) > 1:
             words += f", stage {self.review.stage + 1} of {len(self.stages)}"
         return f"{words}."
@@ -268,7 +274,7 @@ class Panel:
         return self._choices(Verdict.REJECT, len(self.approve_choices))
 
     def _choices(self, verdict: str, first: int) -> list[Choice]:
-        codes = [code for code in self.codes if code.verdict == verdict and code.enabled]
+        codes = [code for code in self.codes if code.fits(self.file.case.kind, verdict)]
         suggested = next((code for code in codes if self.file.case.reason in code.suggested_for), None)
         typed = self.form.data.get(f"reason_{verdict}") if self.form is not None else None
         chosen = typed if typed is not None else str(suggested.pk) if suggested else ""
@@ -278,7 +284,7 @@ class Panel:
                 label=code.label,
                 key=_KEYS[place] if place < len(_KEYS) else "",
                 checked=str(code.pk) == chosen,
-                hint="suggested" if code == suggested else "needs text" if code.text_needed else "",
+                hint=", ".join(filter(None, ["suggested" if code == suggested else "", _needs(code)])),
             )
             for place, code in enumerate(codes, start=first)
         ]
@@ -294,21 +300,32 @@ class Panel:
     @property
     def text_hint(self) -> str:
         """Whether the tier asks for a sentence."""
-        if self.review is not None and self.review.settings.text_needed:
-            return f"at least {self.review.settings.text_minimum} characters"
+        if self.terms is not None and self.terms.text_needed:
+            return f"at least {self.terms.text_minimum} characters"
         return "optional in this tier"
+
+    @cached_property
+    def second_look(self) -> str:
+        """Who asks for a second look at the evidence; nothing when nobody does."""
+        if self.terms is not None and self.terms.second_look:
+            return "asked for in this tier"
+        return "asked for by some reasons" if any(code.second_look for code in self.codes) else ""
 
     @property
     def way_back(self) -> list[dict[str, str]]:
         """How long and how far an approval can be taken back."""
-        if self.review is None:
+        if self.terms is None:
             return []
-        seconds = self.review.settings.undo_seconds
         return [
-            {"when": f"{seconds} s", "how": "undo, nothing leaves"},
+            {"when": f"{self.terms.undo_seconds} s", "how": "undo, nothing leaves"},
             {"when": "until sent", "how": "only switching the connection off holds it"},
             {"when": "once paid", "how": "final: a paid refund cannot be recalled"},
         ]
+
+
+def _needs(code: ReasonCode) -> str:
+    asks = [*(["text"] if code.text_needed else []), *(["a second look"] if code.second_look else [])]
+    return f"needs {' and '.join(asks)}" if asks else ""
 
 
 def _checked(choices: Sequence[Choice]) -> str:

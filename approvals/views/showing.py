@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 from django_htmx.http import replace_url, reswap, retarget, trigger_client_event
 
-from approvals import claims
+from approvals import claims, terms
 from approvals.models import ReasonCode, Review
 from approvals.states import ReviewState
 from approvals.views.evidence import CaseFile, open_file
@@ -186,4 +186,4 @@ def _undoable(request: OpsRequest) -> Review | None:
 def _decided_at(review: Review | None) -> datetime | None:
     if review is None or review.settles_at is None:
         return None
-    return review.settles_at - timedelta(seconds=review.settings.undo_seconds)
+    return review.settles_at - timedelta(seconds=terms.of(review).undo_seconds)

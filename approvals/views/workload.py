@@ -1,6 +1,7 @@
 """Open reviews as a manager looks at them: by trouble, by person and by team."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,9 +14,10 @@ from django.utils import timezone
 
 from accounts.models import Membership, Team, User
 from accounts.roles import GRANTS, Permission
-from approvals import voters
+from approvals import terms, voters
 from approvals.models import Review, Stage
 from approvals.models.reviews import ReviewQuerySet
+from approvals.stages import AskedStage
 from opsdesk.lib import clock
 from opsdesk.lib.counting import counts_of
 from workflows.models import Correction
@@ -40,7 +42,7 @@ class Row:
 
     review: Review
     group: str
-    team: Team | None
+    team: AskedStage | None
     takers: list[User]
 
 
@@ -115,11 +117,20 @@ class Board:
 
     @cached_property
     def _stages(self) -> dict[int, list[Stage]]:
-        """The stages of every tier, in order, with the people of their teams."""
+        """The stages of every tier, in order."""
         found: dict[int, list[Stage]] = {}
         rows = Stage.objects.filter(tier__organization_id=self.membership.organization_id).select_related("team")
-        for stage in rows.prefetch_related("team__members").order_by("tier", "position"):
+        for stage in rows.order_by("tier", "position"):
             found.setdefault(stage.tier_id, []).append(stage)
+        return found
+
+    @cached_property
+    def _members(self) -> dict[int, set[int]]:
+        """The people of every team, by keys."""
+        found: dict[int, set[int]] = defaultdict(set)
+        rows = Team.members.through.objects.filter(team__organization_id=self.membership.organization_id)
+        for team_id, user_id in rows.values_list("team_id", "user_id"):
+            found[team_id].add(user_id)
         return found
 
     def _team_of(self, tier_id: int, stage: int) -> Team | None:
@@ -141,10 +152,10 @@ class Board:
     def rows(self) -> list[Row]:
         """The reviews in trouble, by due time."""
         trouble = Q(due_at__lt=self.now + SOON) | Q(escalated_at__isnull=False) | ~Q(blocked_reason="")
-        related = ("case__requested_by_user", "assignee")
+        related = ("case__requested_by_user", "assignee", "settings")
         reviews = list(self._open.filter(trouble).select_related(*related).order_by("due_at", "pk")[:MOST])
-        barred = self._barred(reviews)
-        return [self._row(review, barred.get(review.case_id, set())) for review in reviews]
+        barred, stages = self._barred(reviews), terms.stages_of_each(reviews)
+        return [self._row(review, barred.get(review.case_id, set()), stages[review.pk]) for review in reviews]
 
     def _barred(self, reviews: Iterable[Review]) -> dict[int, set[str]]:
         """Keys of the people who changed each case, or asked for it."""
@@ -162,9 +173,9 @@ class Board:
                 found.setdefault(case_id, set()).add(voters.person_key(correction.user))
         return found
 
-    def _row(self, review: Review, barred: set[str]) -> Row:
-        team = self._team_of(review.settings_id, review.stage)
-        in_team = {user.pk for user in team.members.all()} if team is not None else set()
+    def _row(self, review: Review, barred: set[str], stages: list[AskedStage]) -> Row:
+        team = stages[review.stage] if review.stage < len(stages) else None
+        in_team = {user for each in team.team_ids for user in self._members[each]} if team is not None else set()
         takers = [
             user
             for user in self.people

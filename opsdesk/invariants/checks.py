@@ -9,7 +9,8 @@ from django.conf import settings
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum
 from django.db.models.functions import Now
 
-from approvals.models import Review, Stage
+from approvals import terms
+from approvals.models import Review
 from approvals.states import REVIEW_FINAL, ReviewState, Verdict
 from approvals.voters import involved_in
 from auditlog.models import Entry
@@ -238,10 +239,10 @@ def _consent(effects: Effects | None) -> tuple[int, list[str]]:
 
 def _missing_votes(grant: Authorization, review: Review) -> list[str]:
     wrong = []
-    for position, stage in enumerate(Stage.objects.filter(tier_id=review.settings_id).order_by("position")):
+    for position, stage in enumerate(terms.stages_of(review)):
         votes = review.votes.filter(stage=position, verdict=Verdict.APPROVE, withdrawn_at=None)
-        if votes.values("person_key").distinct().count() < stage.votes:
-            wrong.append(f"{grant}: stage {position} asks for {stage.votes} people.")
+        if votes.values("person_key").distinct().count() < stage.needed:
+            wrong.append(f"{grant}: stage {position} asks for {stage.needed} people.")
     return wrong
 
 

@@ -34,6 +34,7 @@ def page(row):
 def tier_data(settings, stages, **changes):
     rows = list(settings.stages.order_by("position"))
     data = {"stages-TOTAL_FORMS": len(stages), "stages-INITIAL_FORMS": len(rows)}
+    data |= {"rungs-TOTAL_FORMS": 0, "rungs-INITIAL_FORMS": 0}
     for index, (position, team, votes) in enumerate(stages):
         data |= {f"stages-{index}-position": position, f"stages-{index}-team": team.pk, f"stages-{index}-votes": votes}
     data |= {f"stages-{index}-id": row.pk for index, row in enumerate(rows)}
@@ -58,7 +59,7 @@ def test_stages_are_changed_and_recorded(desk, acme, full_review, team):
     first, second = full_review.stages.all()
     assert entry.after == {
         f"stage {second.pk}": {"position": 2, "votes": 2},
-        f"stage {first.pk}": {"position": 1, "team": "Leads", "votes": 1},
+        f"stage {first.pk}": {"position": 1, "team": "Leads", "more_teams": [], "every_team": False, "votes": 1},
     }
 
 
@@ -100,3 +101,36 @@ def test_a_reason_code_is_switched_off_and_keeps_its_code(desk, acme):
     assert (code.code, code.verdict, code.label, code.enabled) == ("returned", "approve", "Goods are back", False)
     assert code.suggested_for == ["returned", "damaged"]
     assert Entry.objects.get().after["enabled"] is False
+
+
+def test_a_ladder_is_set_up_and_climbs_in_time(desk, full_review, team):
+    stages = [(1, team, 1)]
+    rungs = {"rungs-TOTAL_FORMS": 2, "rungs-0-position": 1, "rungs-0-after_minutes": 60, "rungs-0-what": "remind"}
+    later = {**rungs, "rungs-1-position": 2, "rungs-1-after_minutes": 120, "rungs-1-what": "manager"}
+    earlier = {**later, "rungs-1-after_minutes": 30}
+
+    refused = desk.post(page(full_review), tier_data(full_review, stages, **earlier))
+    done = desk.post(page(full_review), tier_data(full_review, stages, **later))
+
+    assert refused.status_code == 200
+    assert done.status_code == 302
+    assert [str(rung) for rung in full_review.rungs.all()] == [
+        "after 60 min: remind whoever it is with",
+        "after 120 min: tell the manager",
+    ]
+    assert Entry.objects.get().after[f"rung {full_review.rungs.first().pk}"]["after_minutes"] == 60
+
+
+def test_a_stage_of_several_teams_needs_people_in_each_where_all_are_asked(desk, acme, full_review, team):
+    empty = Team.objects.create(organization=acme, name="Finance", slug="finance")
+    both = {"stages-0-more_teams": [empty.pk], "stages-0-every_team": "on"}
+
+    refused = desk.post(page(full_review), tier_data(full_review, [(1, team, 1)], **both))
+    empty.members.add(make_member(acme, "fay"))
+    done = desk.post(page(full_review), tier_data(full_review, [(1, team, 1)], **both))
+
+    assert "Refunds and Finance has 1 people who may decide; 2 votes could never be reached." in said(refused)
+    assert done.status_code == 302
+    stage = full_review.stages.get()
+    assert str(stage) == "1 of Refunds and Finance"
+    assert Entry.objects.get().after[f"stage {stage.pk}"] == {"more_teams": ["Finance"], "every_team": True}
