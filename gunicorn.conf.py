@@ -29,12 +29,19 @@ worker_class = "opsdesk.serving.PunctualThreads"
 
 
 def post_worker_init(worker: Any) -> None:
-    """Each web process says that it lives, and takes its turn as watchdog."""
+    """Each web process says that it lives and whom it turned away, and takes its turn as watchdog."""
     from opsdesk.models import HeartbeatKind
     from opsdesk.watch.heartbeats import Pulse
+    from opsdesk.watch.refusals import Tally
     from opsdesk.watch.watchdog import look
 
-    worker.desk_pulse = Pulse(HeartbeatKind.WEB, then=look).start()
+    tally = Tally(worker.lanes)
+
+    def then() -> None:
+        tally.write()
+        look()
+
+    worker.desk_pulse = Pulse(HeartbeatKind.WEB, then=then).start()
 
 
 def worker_exit(server: Any, worker: Any) -> None:

@@ -58,3 +58,21 @@ class Heartbeat(models.Model):
     def silent_for(self, now: datetime) -> timedelta:
         """How long it has not been seen."""
         return now - self.last_seen_at
+
+
+class Refusals(models.Model):
+    """How many requests of a kind all web processes together turned away because there was no room for them.
+
+    Nobody owns these rows: what was turned away was not looked at.
+    """
+
+    kind = models.CharField(max_length=10, unique=True, help_text="As in opsdesk/admission.py.")
+    total = models.BigIntegerField(db_default=0, help_text="Since the desk exists.")
+    last_at = models.DateTimeField(db_default=Now(), help_text="When the total last grew.")
+
+    class Meta:
+        ordering = ["kind"]
+        verbose_name_plural = "refusals"
+
+    def __str__(self) -> str:
+        return f"{self.total} {self.kind}"

@@ -48,6 +48,13 @@ def _port(name: str, default: int) -> int:
     return int(value)
 
 
+def _count(name: str, default: int) -> int:
+    value = os.environ.get(name) or str(default)
+    if not value.isdecimal():
+        raise ImproperlyConfigured(f"{name} must be a number, not {value!r}.")
+    return int(value)
+
+
 def _networks(name: str, *, on_a_laptop: str) -> list[IPv4Network | IPv6Network]:
     try:
         return [ip_network(part) for part in _listed(name) or ([] if PRODUCTION else on_a_laptop.split())]
@@ -196,6 +203,14 @@ DEFAULT_FROM_EMAIL = os.environ.get("OPSDESK_MAIL_FROM") or "opsdesk@localhost"
 
 # Outbound calls go to public addresses only; these host:port pairs are let through all the same.
 OUTBOUND_EXCEPTIONS = _listed("OPSDESK_OUTBOUND_EXCEPTIONS") or ([] if PRODUCTION else [f"127.0.0.1:{GATEWAY_PORT}"])
+
+# How many requests of a kind wait for a thread in each web process before the next is answered 503 (admission.py).
+WEB_WAITING = {
+    "pages": _count("OPSDESK_WAITING_PAGES", 16),
+    "decisions": _count("OPSDESK_WAITING_DECISIONS", 32),
+    "webhooks": _count("OPSDESK_WAITING_WEBHOOKS", 64),
+    "probes": 64,
+}
 
 # Who may read /metrics: whoever has the token, or asks straight from one of these addresses; in production nobody else.
 METRICS_TOKEN = os.environ.get("OPSDESK_METRICS_TOKEN", "")

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 
-from opsdesk.watch import figures
+from opsdesk.watch import figures, refusals
 from opsdesk.watch.figures import Figure
 from opsdesk.watch.heartbeats import database_now
 
@@ -40,6 +40,10 @@ class Rows:
         yield _family("failures", "Causes of stopped runs that need somebody.", ("kind",), figures.failures())
         yield _family("alerts", "Open alerts of the watchdog.", ("kind",), figures.alerts())
         yield _family("processes", "Processes seen in the last minute.", ("kind",), figures.processes(now))
+        refused = CounterMetricFamily("opsdesk_requests_refused", "Answered 503 for want of room.", labels=("kind",))
+        for kind, total in refusals.totals().items():
+            refused.add_metric([kind], total)
+        yield refused
         silences = figures.silences(now)
         yield _family("silence_seconds", "Since it was last seen at work.", ("kind", "name"), silences)
 
