@@ -28,7 +28,7 @@ class Organization(models.Model):
     rules_need_second_person = models.BooleanField(
         default=True,
         db_default=True,
-        help_text="Rules are put in force by another person than the one who changed them last.",
+        help_text="Rules and thresholds are put in force by another person than the one who changed them last.",
     )
     recovery_signatures = models.PositiveSmallIntegerField(
         default=1,

@@ -1,6 +1,7 @@
 """What would keep a definition from running, found before it is published and said in sentences."""
 
 from collections.abc import Collection, Iterable
+from typing import Any
 
 from accounts.models import User
 from workflows import registry, rules
@@ -67,16 +68,16 @@ def _check_tiers(workflow: Workflow, tiers: Collection[Tier]) -> list[str]:
     return [text for why_not in registry.tier_checks for text in why_not(workflow.organization_id, tiers)]
 
 
-def second_person(rule_set: RuleSet, by: User | None) -> str:
-    """Why this person may not put the rules in force: who changed them last does not, where four eyes are asked.
+def second_person(edition: Any, by: User | None, *, what: str = "rules") -> str:
+    """Why this person may not put an edition in force: who changed it last does not, where four eyes are asked.
 
     The desk itself (nobody) may: it fills a new organization.
     """
-    if by is None or not by.same_person_as(rule_set.edited_by):
+    if by is None or not by.same_person_as(edition.edited_by):
         return ""
-    if not rule_set.workflow.organization.rules_need_second_person:
+    if not edition.workflow.organization.rules_need_second_person:
         return ""
-    return f"{by} changed these rules last, so another person puts them in force."
+    return f"{by} changed these {what} last, so another person puts them in force."
 
 
 def _check_fields(version: WorkflowVersion, steps: list[Step]) -> list[str]:

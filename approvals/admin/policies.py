@@ -5,8 +5,12 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
+from django.db.models.functions import Now
+from django.http import HttpRequest
 
 from accounts.recorded import OwnInline, RecordedForm
+from accounts.snapshots import Snapshot
+from approvals.bands import in_words, scope_of_band
 from approvals.models import Policy, Threshold
 from approvals.policies import POLICIES, new_draft_policy
 from opsdesk.lib.money import EXPONENTS, LARGEST, BadAmount, Money
@@ -32,7 +36,7 @@ class ThresholdForm(forms.ModelForm):
 
     class Meta:
         model = Threshold
-        fields = ["currency", "above", "tier"]
+        fields = ["currency", "reason", "segment", "channel", "above", "tier"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -62,9 +66,10 @@ class ThresholdFormSet(AsideFormSet):
     def clean(self) -> None:
         """Compare the bands with each other."""
         super().clean()
-        begins = [(form.instance.currency, form.instance.above_minor) for form in self.staying() if not form.errors]
+        bands = [form.instance for form in self.staying() if not form.errors]
+        begins = [(band.currency, scope_of_band(band), band.above_minor) for band in bands]
         if len(set(begins)) < len(begins):
-            raise ValidationError("Two bands of the same currency begin at the same amount.")
+            raise ValidationError("Two bands of the same currency, for the same requests, begin at the same amount.")
 
 
 class ThresholdInline(OwnInline, admin.TabularInline):
@@ -73,9 +78,9 @@ class ThresholdInline(OwnInline, admin.TabularInline):
     model = Threshold
     form = ThresholdForm
     formset = ThresholdFormSet
-    ordering = ["currency", "above_minor"]
-    fields = ["currency", "above", "tier"]
-    readonly = ["currency", "begins", "tier"]
+    ordering = ["currency", "reason", "segment", "channel", "above_minor"]
+    fields = ["currency", "reason", "segment", "channel", "above", "tier"]
+    readonly = ["currency", "reason", "segment", "channel", "begins", "tier"]
 
     def get_fields(self, request: Any, obj: Any = None) -> Any:
         """A published policy shows its amounts; only a form has the field to type them."""
@@ -100,17 +105,37 @@ class PolicyAdmin(EditionAdmin):
     copy = new_draft_policy
     form = PolicyForm
     inlines = [ThresholdInline]
+    retired_words = "No threshold is asked then, so people decide about every case."
+    list_display = [*EditionAdmin.list_display, "edited_by"]
+    list_select_related = [*EditionAdmin.list_select_related, "edited_by"]
+    readonly_fields = ["edited"]
     fieldsets = [
         (
             None,
             {
-                "fields": ["workflow"],
+                "fields": ["workflow", "edited"],
                 "description": "Each currency has its own bands, beginning at 0; a larger amount never asks for a "
-                "milder tier. An amount in a currency without bands goes to full review.",
+                "milder tier. An amount in a currency without bands goes to full review. Bands for one reason, "
+                "customer segment or channel stand beside those for all: the most specific that fits decides, and of "
+                "two as specific the stricter.",
             },
         )
     ]
 
     def describe(self, edition: Policy) -> list[str]:
         """One line a band."""
-        return [f"{band.currency} {band}" for band in edition.thresholds.order_by("currency", "above_minor")]
+        rows = edition.thresholds.order_by("currency", "reason", "segment", "channel", "above_minor")
+        return [" ".join(filter(None, [band.currency, str(band), in_words(scope_of_band(band))])) for band in rows]
+
+    @admin.display(description="changed last by")
+    def edited(self, policy: Policy) -> str:
+        """Who changed it last, and so does not publish it where four eyes are asked."""
+        return str(policy.edited_by or "the desk")
+
+    def tell(
+        self, request: HttpRequest, row: Any, before: Snapshot, after: Snapshot, *, reason: str, change: bool
+    ) -> None:
+        """Record the change, and who made it."""
+        super().tell(request, row, before, after, reason=reason, change=change)
+        if before != after:
+            Policy.objects.filter(pk=row.pk).update(edited_by=request.user, edited_at=Now())

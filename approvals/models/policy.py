@@ -10,6 +10,9 @@ from opsdesk.lib.states import Movable, known_states
 from workflows.models import Workflow
 from workflows.states import VERSION_MOVES, Tier, VersionState
 
+# What begins or ends with a space would never equal what a request says.
+_TRIMMED = r"^(\S(.*\S)?)?$"
+
 
 class Policy(Movable):
     """One edition of a workflow's thresholds; the published one decides, reviews remember theirs."""
@@ -21,6 +24,11 @@ class Policy(Movable):
     state = models.CharField(max_length=10, choices=VersionState, default=VersionState.DRAFT, editable=False)
     published_at = models.DateTimeField(null=True, editable=False)
     published_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, editable=False, related_name="+")
+    edited_by = models.ForeignKey(
+        User, on_delete=models.PROTECT, null=True, editable=False, related_name="+",
+        help_text="Who changed it last; empty where the desk itself filled it.",
+    )  # fmt: skip
+    edited_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         ordering = ["workflow", "-number"]
@@ -41,17 +49,36 @@ class Policy(Movable):
 
 
 class Threshold(models.Model):
-    """A band of amounts in one currency and the tier it asks for: from `above_minor` upwards."""
+    """A band of amounts in one currency and the tier it asks for: from `above_minor` upwards.
+
+    It may be for one reason, customer segment or channel only; the bands for just those stand by themselves.
+    """
 
     policy = models.ForeignKey(Policy, on_delete=models.CASCADE, related_name="thresholds")
     currency = models.CharField(max_length=3)
+    reason = models.CharField(
+        max_length=60, blank=True, default="", db_default="", help_text="Reason of requests; empty: every reason."
+    )
+    segment = models.CharField(
+        max_length=60, blank=True, default="", db_default="", help_text="Customer segment, as the request names it."
+    )
+    channel = models.CharField(
+        max_length=60, blank=True, default="", db_default="", help_text="Channel, as the request names it."
+    )
     above_minor = models.BigIntegerField(help_text="Minor units; the band holds amounts above this one.")
     tier = models.CharField(max_length=12, choices=Tier)
 
     class Meta:
-        ordering = ["policy", "currency", "above_minor"]
+        ordering = ["policy", "currency", "reason", "segment", "channel", "above_minor"]
         constraints = [
-            models.UniqueConstraint(name="approvals_threshold_once", fields=["policy", "currency", "above_minor"]),
+            models.UniqueConstraint(
+                name="approvals_threshold_once",
+                fields=["policy", "currency", "reason", "segment", "channel", "above_minor"],
+            ),
+            models.CheckConstraint(
+                name="approvals_threshold_scope_trimmed",
+                condition=Q(reason__regex=_TRIMMED, segment__regex=_TRIMMED, channel__regex=_TRIMMED),
+            ),
             models.CheckConstraint(
                 name="approvals_threshold_sound", condition=Q(above_minor__gte=0, tier__in=Tier.values)
             ),

@@ -84,7 +84,8 @@ def reviews(member: Membership) -> Reviews:
     if found.leaving.count:
         found.leaving.rows = open_now.leaving()[:SHOWN]
     # The queue's own order: what is late stands first in it.
-    asked = Exists(Stage.objects.filter(tier=OuterRef("settings"), team__members=member.user_id))
+    in_team = Q(team__members=member.user_id) | Q(more_teams__members=member.user_id)
+    asked = Exists(Stage.objects.filter(in_team, tier=OuterRef("settings")))
     urgent = list(open_now.for_queue().annotate(asked=asked)[:SHOWN]) if found.waiting else []
     found.late.rows = urgent[: found.late.count]
     if member.may(Permission.DECIDE):

@@ -103,7 +103,7 @@ def test_a_new_policy_retires_the_one_before(acme, refund):
     draft = new_draft_policy(first, by=ines, reason="Careful")
     draft.thresholds.filter(above_minor=2500).update(above_minor=1000)
 
-    second = publish_policy(draft, by=ines, reason="Careful")
+    second = publish_policy(draft, by=make_member(acme, "maya"), reason="Careful")
 
     first.refresh_from_db()
     assert (first.state, second.state, second.number) == ("retired", "published", 2)
