@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from accounts.calendar import hours_of
 from accounts.models import Organization, Team, User
-from approvals import terms, turns, voters
+from approvals import rungs, skills, terms, turns, voters
 from approvals.models import Review, TierSettings
 from auditlog.services import Actor, record
 from integrations import notices
@@ -41,6 +41,7 @@ def open_review(case: Case, run: Run, decision: Decision, *, actor: Actor) -> Re
         due_at=hours.add(clock.now(), timedelta(minutes=settings.due_minutes)),
     )
     assign(review)
+    rungs.begin(review)
     record(
         "approvals.review.opened",
         actor=actor,
@@ -91,7 +92,7 @@ def _first(review: Review, team: Team, people: Sequence[User]) -> User | None:
     if review.tier == Tier.FAST_TRACK:
         # It leaves by itself; it stands under the name of one of those who are told.
         return people[0]
-    return turns.next_of(team, people) if team.cap is None else None
+    return turns.next_of(team, skills.fitting(review.case, people)) if team.cap is None else None
 
 
 def tell_of_departure(review: Review, case: Case) -> None:

@@ -7,7 +7,7 @@ from django.db.models import BooleanField, Case, Exists, ExpressionWrapper, Inte
 from django.db.models.functions import Now
 
 from accounts.models import Membership, Team, User
-from approvals import absences, claims, voters
+from approvals import absences, claims, skills, voters
 from approvals.models import Claim, Review, Vote
 from approvals.models.reviews import ReviewQuerySet
 from opsdesk.lib.errors import DomainError
@@ -24,12 +24,14 @@ _TRIES = 25
 def take_next(member: Membership) -> Claim | None:
     """Claim the next review for this member; None when nothing waits that they may decide.
 
-    First what was given to them, then what nobody has, then what a colleague has and has not opened; within each what
-    is late, then the more urgent, then what is due sooner. Rows that somebody works on this instant are stepped over.
+    What fits their skills comes before all else. First what was given to them, then what nobody has, then what a
+    colleague has and has not opened; within each what is late, then the more urgent, then what is due sooner. Rows that
+    somebody works on this instant are stepped over.
     """
-    user, passed = member.user, set[int]()
+    user, passed, taken_on = member.user, set[int](), skills.taken_on_by(member)
     for _ in range(_TRIES):
-        review = _locked_first(member, passed)
+        waiting = _waiting(member).exclude(pk__in=passed)
+        review = _locked_first(waiting.filter(taken_on), user) or (_locked_first(waiting, user) if taken_on else None)
         if review is None:
             return None
         passed.add(review.pk)
@@ -41,15 +43,14 @@ def take_next(member: Membership) -> Claim | None:
     return None
 
 
-def _locked_first(member: Membership, passed: set[int]) -> Review | None:
-    """The first review that is free, under its lock; None when there is none."""
-    waiting = _waiting(member).exclude(pk__in=passed)
-    window = [pk for rank in _RANKS for pk in _first_due(waiting.filter(_of_rank(rank, member.user)))]
+def _locked_first(waiting: ReviewQuerySet, user: User) -> Review | None:
+    """The first review that nobody works on this instant, under its lock; None when there is none."""
+    window = [pk for rank in _RANKS for pk in _first_due(waiting.filter(_of_rank(rank, user)))]
     if not window:
         return None
     late = ExpressionWrapper(Q(due_at__lt=Now()), output_field=BooleanField())
     whose = Case(
-        When(assignee=member.user_id, then=Value(0)),
+        When(assignee=user, then=Value(0)),
         When(assignee=None, then=Value(1)),
         default=Value(2),
         output_field=IntegerField(),

@@ -8,7 +8,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts.models import Membership, Organization, Team, User
 from accounts.roles import Permission, roles_with
-from approvals import absences, claims, opening, services, terms, turns, voters
+from approvals import absences, claims, opening, services, skills, terms, turns, voters
 from approvals.models import Review
 from approvals.states import ReviewState
 from auditlog.services import Actor, record
@@ -67,7 +67,7 @@ def _unable(organization: Organization) -> "QuerySet[User]":
 
 @transaction.atomic
 def _give(review_id: int, full: set[int]) -> int:
-    _, review = services.locked_review(review_id)
+    case, review = services.locked_review(review_id)
     stages = terms.stages_of(review)
     if review.state != ReviewState.OPEN or review.tier != Tier.FULL_REVIEW or review.stage >= len(stages):
         return 0
@@ -82,9 +82,10 @@ def _give(review_id: int, full: set[int]) -> int:
     # Two beats at once count the same open cases one after the other.
     team = Team.objects.select_for_update(of=("self",)).get(pk=asked[0].pk)
     people = voters.eligible(review, stage)
-    whom = turns.next_of(team, people)
+    whom = turns.next_of(team, skills.fitting(case, people))
     reason = "" if people else voters.why_nobody(review, stage)
-    if whom is None and people and team.distribution == Team.Distribution.PUSH:
+    pushed = team.distribution == Team.Distribution.PUSH
+    if pushed and whom is None and people and turns.next_of(team, people) is None:
         full.add(team.pk)
     if whom == before and reason == was_blocked:
         return 0

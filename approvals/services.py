@@ -6,7 +6,7 @@ from datetime import timedelta
 from django.db import transaction
 
 from accounts.models import User
-from approvals import claims, opening, terms, voters
+from approvals import claims, opening, rungs, terms, voters
 from approvals.errors import (
     AlreadyDecided,
     ContentChanged,
@@ -199,6 +199,7 @@ def to_full_review(review: Review) -> None:
     review.votes.filter(withdrawn_at=None).update(withdrawn_at=clock.now())
     review.tier, review.settings, review.stage, review.objection_ends_at = Tier.FULL_REVIEW, settings, 0, None
     review.save(update_fields=["tier", "settings", "stage", "objection_ends_at"])
+    rungs.begin(review)
     opening.assign(review)
     opening.say_standing(review)
 

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from approvals import pushing, timers
+from approvals import ladder, pushing, timers
 
 
 @shared_task(name="approvals.settle_due")
@@ -15,3 +15,9 @@ def settle_due() -> int:
 def give_out() -> int:
     """Give cases to the people whose turn it is."""
     return pushing.give_out()
+
+
+@shared_task(name="approvals.climb_ladders")
+def climb_ladders() -> int:
+    """Remind, hand over and tell managers of what waits too long."""
+    return ladder.climb()

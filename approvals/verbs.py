@@ -24,6 +24,8 @@ register(
     approvals__review__let_go="let go of the review",
     approvals__review__given="gave the review to whose turn it is",
     approvals__review__freed="left the review to whoever may decide it",
+    approvals__review__reminded="reminded of the review",
+    approvals__review__kept="left the review with whoever has it",
     approvals__absence__agreed="agreed on the time off",
     approvals__absence__called_off="called off the time off",
 )
@@ -31,6 +33,8 @@ register(
     # Calendars are changed under accounts now; what was recorded before keeps its words.
     approvals__calendar__added="added the business calendar",
     approvals__calendar__changed="changed the business calendar",
+    approvals__skill__added="added the skill",
+    approvals__skill__changed="changed the skill",
     approvals__tier__added="added the tier",
     approvals__tier__changed="changed the tier",
     approvals__reason_code__added="added the reason code",

@@ -16,7 +16,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts.models import Organization, User
 from accounts.roles import Role
-from approvals.models import Absence, Policy
+from approvals.models import Absence, Policy, Skill
 from approvals.policies import new_draft_policy
 from auditlog.models import Entry
 from auditlog.services import Actor, record
@@ -153,6 +153,7 @@ def furnish(slug: str) -> tuple[Organization, dict[str, User]]:
     factories.make_window(gateway, minutes=-10, starts_at=clock.now() - timedelta(hours=1))
     factories.make_break(organization)
     factories.make_recovery(organization, ended=True)
+    Skill.objects.create(organization=organization, user=cast.ada, kind="refund")
     # Later, so that nobody is away meanwhile.
     factories.make_absence(cast.ada, organization, days=(30, 37))
     leaving = factories.make_case(organization, amount="80.00")

@@ -4,6 +4,7 @@ from approvals.models.absences import Absence
 from approvals.models.claims import Claim
 from approvals.models.policy import Policy, Threshold
 from approvals.models.reviews import Review, Vote
+from approvals.models.skills import Skill
 from approvals.models.tiers import ReasonCode, Rung, Stage, TierSettings
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "ReasonCode",
     "Review",
     "Rung",
+    "Skill",
     "Stage",
     "Threshold",
     "TierSettings",

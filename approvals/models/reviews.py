@@ -80,6 +80,10 @@ class Review(Movable):
     decided_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
     closed_at = models.DateTimeField(null=True)
     escalated_at = models.DateTimeField(null=True)
+    climbed_minutes = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Business minutes of the last rung of the ladder that was climbed."
+    )
+    rung_due_at = models.DateTimeField(null=True, help_text="When the next rung is due; empty after the last.")
     blocked_reason = models.CharField(max_length=200, blank=True, help_text="Why nobody may vote, when nobody may.")
 
     objects: ClassVar[ReviewQuerySet] = ReviewQuerySet.as_manager()  # type: ignore[assignment]
@@ -115,6 +119,11 @@ class Review(Movable):
                 name="approvals_review_queue",
                 fields=["organization", "tier", "due_at", "id"],
                 condition=Q(state=ReviewState.OPEN),
+            ),
+            models.Index(
+                name="approvals_review_rungs",
+                fields=["rung_due_at"],
+                condition=Q(state=ReviewState.OPEN, rung_due_at__isnull=False),
             ),
             models.Index(
                 name="approvals_review_settles",

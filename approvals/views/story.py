@@ -21,6 +21,7 @@ _TONES = {
     "workflows.run.failed": "danger",
     "approvals.review.blocked": "warn",
     "approvals.review.escalated": "warn",
+    "approvals.review.reminded": "warn",
     "workflows.case.corrected": "warn",
 }
 

@@ -23,6 +23,7 @@ _WORDS = {
     "workflows.sweep": "what a dead worker held is not given back",
     "integrations.send_due": "nothing is sent to outside systems and nothing sent is verified",
     "integrations.deliver_notices": "no mail is handed over",
+    "approvals.climb_ladders": "nobody is reminded and nothing is escalated",
     "approvals.give_out": "cases of people who are away wait, and those of teams with a cap are given to nobody",
     "approvals.settle_due": "no vote takes effect and no objection window ends",
 }
