@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from urllib.parse import urlencode
 
 import requests
 
@@ -62,6 +63,19 @@ class Person:
             return 404
         chosen = {"verdict": verdict, name: form.choices[name][0], "text": "Looked at the order and the request."}
         return self._post(form, **chosen).status_code
+
+    @property
+    def cookies(self) -> str:
+        """What the browser sends along with every request."""
+        return "; ".join(f"{cookie.name}={cookie.value}" for cookie in self._session.cookies)
+
+    def filled_in(self, case_id: int, verdict: str) -> tuple[str, str]:
+        """The form of a decision, not sent yet: its address and its fields as the browser would send them."""
+        form = self._form_of(case_id, "decide")
+        assert form is not None, f"{self.username} has nothing to decide about {case_id}"
+        name = f"reason_{verdict}"
+        fields = {"verdict": verdict, name: form.choices[name][0], "text": "Looked at the order and the request."}
+        return form.action, urlencode(form.hidden | fields)
 
     def object_to(self, case_id: int) -> int:
         """Keep the case from leaving by itself; returns the status of the answer."""
