@@ -9,6 +9,7 @@ class ApprovalsConfig(AppConfig):
     def ready(self) -> None:
         from approvals import (
             askable,
+            awaiting,
             grants,
             recovering,
             services,
@@ -18,10 +19,12 @@ class ApprovalsConfig(AppConfig):
         )
         from approvals.steps.approve import Approve
         from workflows import registry
+        from workflows.states import WaitsFor
 
         registry.add_step_kind(Approve())
         registry.add_demand_source(thresholds.demands_of)
         registry.add_grant_check(grants.why_void)
+        registry.add_awaited(WaitsFor.REVIEW, awaiting.awaited)
         registry.add_tier_check(askable.why_nobody)
         registry.add_withdrawal(services.void_open)
         watching.register()

@@ -55,6 +55,15 @@ class Demands:
     demands: tuple[Demand, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """For whom or what a run waits, in words; what follows by itself once it came; when it comes, if that is known."""
+
+    whom: str
+    then: str
+    at: datetime | None = None
+
+
 class StepKind(Protocol):
     """How one kind of step is checked and performed. `fetch` runs outside any transaction, `perform` inside one."""
 
@@ -111,6 +120,8 @@ class Watched:
 
 
 Reader = Callable[[bytes], Reading]
+# What these runs wait for, by their ids.
+Tells = Callable[[Collection[int]], Mapping[int, Awaited]]
 # Told about an event in the transaction that takes it in; answers what it did, in words.
 News = Callable[["Event", Reading], str]
 DemandSource = Callable[["RunContext"], Demands]
@@ -122,6 +133,7 @@ news: dict[str, News] = {}
 demand_sources: list[DemandSource] = []
 grant_checks: list[Callable[["Authorization"], str]] = []
 definition_checks: list[Callable[["WorkflowVersion"], list[str]]] = []
+awaited: dict[str, Tells] = {}
 tier_checks: list[Callable[[int, Collection[Tier]], list[str]]] = []
 withdrawals: list[Callable[["Case", str], None]] = []
 standing_effects: list[Callable[[Collection[int]], set[int]]] = []
@@ -202,6 +214,11 @@ def add_definition_check(check: Callable[["WorkflowVersion"], list[str]]) -> Non
     """Have `check` asked, before a version is published, what keeps it from running; in sentences."""
     if check not in definition_checks:
         definition_checks.append(check)
+
+
+def add_awaited(waits_for: str, tells: Tells) -> None:
+    """Have `tells` asked for whom runs wait that wait for this."""
+    _once(awaited, waits_for, tells)
 
 
 def add_tier_check(check: Callable[[int, Collection[Tier]], list[str]]) -> None:

@@ -1,14 +1,17 @@
 """Where a run stands, in words: why, for whom or what, since when, and what happens next. Nothing is silent."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from workflows import registry
 from workflows.engine.definitions import definition_of
 from workflows.models import Run
+from workflows.registry import Awaited
 from workflows.states import RunState, WaitsFor
 
 _WHOM = {
-    WaitsFor.REVIEW: "people who may decide",
+    WaitsFor.REVIEW: "its review",
     WaitsFor.ACTION: "the outside system's answer",
     WaitsFor.RETRY: "the next try",
     WaitsFor.CONNECTION: "the connection to be back",
@@ -46,10 +49,23 @@ class Standing:
 
 
 def standing_of(run: Run) -> Standing | None:
-    """The standing of a run that has not ended well; None for one that has.
+    """The standing of a run that has not ended well; None for one that has."""
+    return standings_of([run])[0]
+
+
+def standings_of(runs: Sequence[Run]) -> list[Standing | None]:
+    """The same of many, in their order.
 
     Reads `run.workflow` and `run.organization`, and the version from the process. Runs `with_recovery` know about it.
     """
+    known: dict[int, Awaited] = {}
+    for waits_for, tells in registry.awaited.items():
+        waiting = [run.pk for run in runs if (run.state, run.waits_for) == (RunState.WAITING, waits_for)]
+        known |= tells(waiting) if waiting else {}
+    return [_standing(run, known.get(run.pk)) for run in runs]
+
+
+def _standing(run: Run, awaited: Awaited | None) -> Standing | None:
     if run.state in (RunState.SUCCEEDED, RunState.CANCELED):
         return None
     step, following = _steps(run)
@@ -71,6 +87,9 @@ def standing_of(run: Run) -> Standing | None:
         return held
     if run.state == RunState.READY:
         return Standing(f"The step {step} is due.", "the next free worker", run.wake_at, following)
+    if awaited is not None:
+        next_words = f"{awaited.then}. {following}"
+        return Standing(run.reason, awaited.whom, run.waiting_since, next_words, awaited.at)
     return _waiting(run, step, following)
 
 

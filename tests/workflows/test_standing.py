@@ -106,5 +106,5 @@ def test_list_and_page_say_it(organization, cast, sign_in):
 
     assert "Waits for Ada Okafor to decide." in text_of(client.get("/runs/"))
     text = text_of(client.get(f"/runs/{run.pk}/"))
-    assert "Why Waits for Ada Okafor to decide. Waits for people who may decide Since" in text
+    assert "Why Waits for Ada Okafor to decide. Waits for its review Since" in text
     assert "Next Goes on as soon as it is decided. Then comes the step refund." in text

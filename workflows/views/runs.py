@@ -16,7 +16,7 @@ from workflows.bulk.registry import kinds_for
 from workflows.filters import RunFilter
 from workflows.forms import ReasonForm
 from workflows.models import Run, StepRun
-from workflows.standing import standing_of
+from workflows.standing import standing_of, standings_of
 from workflows.states import RUN_FINAL
 from workflows.views.buttons import buttons_of
 
@@ -36,7 +36,7 @@ def index(request: OpsRequest) -> HttpResponse:
     context = {
         "filter": chosen,
         "page": page,
-        "rows": [(run, standing_of(run)) for run in page.rows],
+        "rows": list(zip(page.rows, standings_of(page.rows), strict=True)),
         "filtered": _narrowed(chosen),
         "query": query.urlencode(),
         "kinds": kinds_for("runs") if request.membership.may(Permission.REPAIR) else [],
