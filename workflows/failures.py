@@ -6,7 +6,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from accounts.models import User
+from accounts.models import Membership, User
+from accounts.roles import Permission, roles_with
 from auditlog.services import Actor, record
 from opsdesk.lib import clock
 from opsdesk.lib.errors import DomainError
@@ -15,6 +16,7 @@ from workflows.states import FailureState, RunState
 
 # How long a failure may be ignored: nobody decides about a quarter of a year.
 LONGEST_IGNORED = timedelta(days=30)
+_REPAIRING = roles_with(Permission.REPAIR)
 
 
 class AlreadyResolved(DomainError):
@@ -33,6 +35,10 @@ class ReasonMissing(DomainError):
     """The audit log keeps why."""
 
     message = "Say why in a few words."
+
+
+class NoRepairer(DomainError):
+    """Whoever gets a failure must be able to do something about it."""
 
 
 class NotIgnorable(DomainError):
@@ -58,23 +64,45 @@ def _locked(failure_id: int) -> Failure:
 @transaction.atomic
 def acknowledge(failure_id: int, *, by: User) -> Failure:
     """Take a failure on; whoever had it before has it no more. Raises AlreadyResolved."""
+    return _given(failure_id, by, "acknowledged", by=by, reason=f"{by} took it on.")
+
+
+@transaction.atomic
+def hand_over(failure_id: int, *, to: User, by: User, reason: str) -> Failure:
+    """Give a failure to a colleague who may repair it. Raises AlreadyResolved, NoRepairer, ReasonMissing."""
+    if not reason.strip():
+        raise ReasonMissing
+    organization_id = Failure.objects.values_list("organization_id", flat=True).get(pk=failure_id)
+    if not repairers(organization_id).filter(user=to).exists():
+        raise NoRepairer(f"{to} may not repair here: choose a colleague who is a manager or an admin.")
+    return _given(failure_id, to, "handed_over", by=by, reason=reason.strip())
+
+
+def repairers(organization_id: int) -> QuerySet[Membership]:
+    """Those who may repair in an organization now, by name."""
+    active = Membership.objects.active().filter(organization_id=organization_id, role__in=_REPAIRING)
+    return active.select_related("user").order_by("user__first_name", "user__last_name", "user__username")
+
+
+def _given(failure_id: int, owner: User, verb: str, *, by: User, reason: str) -> Failure:
+    """Whose it is from now on; nothing is told where it is theirs already."""
     failure = _locked(failure_id)
-    if failure.owner_id == by.pk and failure.state == FailureState.ACKNOWLEDGED:
+    if failure.owner_id == owner.pk and failure.state == FailureState.ACKNOWLEDGED:
         return failure
     before = str(failure.owner or "nobody")
     if failure.state == FailureState.OPEN:
-        failure.move_to(FailureState.ACKNOWLEDGED, owner=by)
+        failure.move_to(FailureState.ACKNOWLEDGED, owner=owner)
     else:
-        failure.owner = by
+        failure.owner = owner
         failure.save(update_fields=["owner"])
     record(
-        "workflows.failure.acknowledged",
+        f"workflows.failure.{verb}",
         actor=Actor.person(by),
         organization_id=failure.organization_id,
         subject=("failure", failure.pk),
         before={"owner": before},
-        after={"owner": str(by)},
-        reason=f"{by} took it on.",
+        after={"owner": str(owner)},
+        reason=reason,
     )
     return failure
 

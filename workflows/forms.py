@@ -1,10 +1,12 @@
 """Forms of the runs, failures and bulk pages: why something is done, and how much of it."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from django import forms
+from django.db.models import QuerySet
 
+from accounts.models import Membership
 from workflows.engine.controls import PRIORITIES
 from workflows.models import Bulk
 from workflows.replaying import CORRECTED
@@ -42,6 +44,25 @@ class ReplayForm(ReasonForm):
         super().__init__(*args, **kwargs)
         if not may_correct:
             del self.fields["corrected"], self.fields["value"]
+
+
+class _Colleague(forms.ModelChoiceField):
+    """One of several memberships, by name."""
+
+    def label_from_instance(self, obj: Membership) -> str:
+        """Who it is."""
+        return str(obj.user)
+
+
+class HandOverForm(ReasonForm):
+    """Who has a failure from now on: one of the memberships of those who may repair it."""
+
+    to = _Colleague(label="To", queryset=Membership.objects.none(), empty_label="Choose a colleague")
+    field_order = ["to", "reason"]
+
+    def __init__(self, *args: Any, people: QuerySet[Membership], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        cast(_Colleague, self.fields["to"]).queryset = people
 
 
 class IgnoreForm(ReasonForm):

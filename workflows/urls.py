@@ -33,6 +33,7 @@ urlpatterns = [
     path("failures/quarantine/", quarantine.index, name="quarantine"),
     path("failures/<int:pk>/", failures.show, name="failure"),
     path("failures/<int:pk>/acknowledge/", repairs.acknowledge, name="acknowledge"),
+    path("failures/<int:pk>/hand-over/", repairs.hand_over, name="hand_over_failure"),
     path("failures/<int:pk>/resolve/", repairs.resolve, name="resolve"),
     path("failures/<int:pk>/ignore/", repairs.ignore, name="ignore_failure"),
     path("failures/<int:pk>/heed/", repairs.heed, name="heed_failure"),

@@ -34,6 +34,7 @@ register(
     workflows__failure__opened="reported the failure",
     workflows__failure__reopened="reported the failure again",
     workflows__failure__acknowledged="took on the failure",
+    workflows__failure__handed_over="handed over the failure",
     workflows__failure__resolved="resolved the failure",
     workflows__failure__ignored="wants to hear nothing of the failure for a while",
     workflows__failure__heeded="wants to hear of the failure again",

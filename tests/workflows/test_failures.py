@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.db import connections, transaction
 
+from accounts.roles import Role
 from auditlog.models import Entry
 from opsdesk.counts import COUNTERS
 from opsdesk.lib import clock
@@ -15,10 +16,12 @@ from workflows.engine import failing
 from workflows.errors import StepFailed
 from workflows.failures import (
     AlreadyResolved,
+    NoRepairer,
     NotIgnorable,
     ReasonMissing,
     StillOpen,
     acknowledge,
+    hand_over,
     heed,
     ignore,
     resolve,
@@ -52,6 +55,34 @@ def test_a_failure_can_be_taken_over(failure, cast):
     failure.refresh_from_db()
     assert failure.owner == cast.tomasz
     assert entries("acknowledged").last().before == {"owner": "Maya Nowak"}
+
+
+def test_a_failure_is_handed_to_a_colleague(failure, cast):
+    hand_over(failure.pk, to=cast.tomasz, by=cast.maya, reason="He knows the gateway")
+    hand_over(failure.pk, to=cast.maya, by=cast.tomasz, reason="Back from leave")
+    hand_over(failure.pk, to=cast.maya, by=cast.tomasz, reason="Once more")
+
+    failure.refresh_from_db()
+    assert (failure.state, failure.owner) == (FailureState.ACKNOWLEDGED, cast.maya)
+    first, second = entries("handed_over")
+    assert (first.user, first.before, first.after) == (cast.maya, {"owner": "nobody"}, {"owner": str(cast.tomasz)})
+    assert (second.user, second.reason) == (cast.tomasz, "Back from leave")
+
+
+@pytest.mark.parametrize("why_not", ["role", "left", "elsewhere"])
+def test_nobody_gets_a_failure_who_could_do_nothing_about_it(failure, cast, why_not):
+    to = {"role": cast.ada, "left": cast.tomasz}.get(why_not)
+    if why_not == "left":
+        to.memberships.update(ended_at=clock.now())
+    if to is None:
+        to = factories.make_member(factories.make_organization("elsewhere"), "zoe", Role.ADMIN)
+
+    with pytest.raises(NoRepairer):
+        hand_over(failure.pk, to=to, by=cast.maya, reason="Please")
+
+    failure.refresh_from_db()
+    assert (failure.owner, failure.state) == (None, FailureState.OPEN)
+    assert not entries("handed_over")
 
 
 def test_taking_on_what_one_has_already_is_told_once(failure, cast):

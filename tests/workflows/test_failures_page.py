@@ -12,7 +12,7 @@ from workflows.states import FailureState
 from workflows.views.failures import words_of
 
 FAILURES = "/failures/"
-CHANGES = ("acknowledge", "resolve", "replay", "stop_replay", "ignore_failure", "heed_failure")
+CHANGES = ("acknowledge", "hand_over_failure", "resolve", "replay", "stop_replay", "ignore_failure", "heed_failure")
 
 
 @pytest.fixture
@@ -62,6 +62,26 @@ def test_taking_it_on_makes_it_mine(cast, sign_in, failure):
     failure.refresh_from_db()
     assert failure.owner == cast.maya
     assert "You" in text_of(client.get(address("failure", failure)))
+
+
+def test_it_is_handed_to_one_of_those_who_may_repair(cast, sign_in, failure):
+    client, place = sign_in(cast.maya), address("hand_over_failure", failure)
+    page = client.get(address("failure", failure))
+    offered = [str(member.user) for member in page.context["hand_over_form"].fields["to"].queryset]
+    of = {str(member.user): member.pk for member in page.context["hand_over_form"].fields["to"].queryset}
+
+    nobody = client.post(place, {"reason": "Please"})
+    unheard = client.post(place, {"to": cast.ada.memberships.get().pk, "reason": "Please"})
+    given = client.post(place, {"to": of["Tomasz Kowal"], "reason": "He knows the gateway"}, follow=True)
+
+    assert offered == ["Maya Nowak", "Tomasz Kowal"]
+    assert (nobody.status_code, unheard.status_code) == (422, 422)
+    assert "This field is required" in text_of(nobody)
+    assert "is with Tomasz Kowal now." in text_of(given)
+    failure.refresh_from_db()
+    assert failure.owner == cast.tomasz
+    later = client.get(address("failure", failure)).context["hand_over_form"].fields["to"].queryset
+    assert [str(member.user) for member in later] == ["Maya Nowak"]
 
 
 def test_a_replay_shows_how_far_it_is_and_stops_on_demand(cast, sign_in, failure):

@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from accounts.access import requires
+from accounts.models import Membership
 from accounts.roles import Permission
 from opsdesk.lib import clock
 from opsdesk.lib.errors import DomainError
@@ -18,7 +19,7 @@ from opsdesk.lib.htmx import render_page
 from opsdesk.lib.money import Money
 from opsdesk.lib.requests import OpsRequest
 from workflows import failures, replaying
-from workflows.forms import IgnoreForm, ReasonForm, ReplayForm
+from workflows.forms import HandOverForm, IgnoreForm, ReasonForm, ReplayForm
 from workflows.models import Failure, FailureItem, Replay
 from workflows.states import FailureState, ReplayState, RunState
 
@@ -67,6 +68,7 @@ def show_page(
         "view": view,
         "reason_form": ReasonForm(),
         "ignore_form": IgnoreForm(auto_id="ignore-%s"),
+        "hand_over_form": HandOverForm(people=colleagues(chosen), auto_id="hand-over-%s") if chosen else None,
         "replay_form": ReplayForm(auto_id="replay-%s", may_correct=may_correct(request)),
         "refusal": refusal,
         "may_repair": request.membership.may(Permission.REPAIR),
@@ -76,6 +78,11 @@ def show_page(
     page = "workflows/failure_list.html"
     fragment = "workflows/_failure_detail.html" if chosen is not None else page
     return render_page(request, page, fragment, context, status=status)
+
+
+def colleagues(failure: Failure) -> QuerySet[Membership]:
+    """Those a failure can be given to: whoever may repair it and has it not yet."""
+    return failures.repairers(failure.organization_id).exclude(user=failure.owner_id)
 
 
 def may_correct(request: OpsRequest) -> bool:

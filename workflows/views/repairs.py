@@ -1,4 +1,4 @@
-"""What is done about a failure by its page: taking it on, replaying its runs, ignoring and resolving it."""
+"""What is done about a failure by its page: who has it, replaying its runs, ignoring and resolving it."""
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -11,9 +11,9 @@ from opsdesk.lib import clock
 from opsdesk.lib.errors import DomainError
 from opsdesk.lib.requests import OpsRequest
 from workflows import failures, replaying
-from workflows.forms import IgnoreForm, ReasonForm, ReplayForm
+from workflows.forms import HandOverForm, IgnoreForm, ReasonForm, ReplayForm
 from workflows.models import Failure
-from workflows.views.failures import may_correct, show_page
+from workflows.views.failures import colleagues, may_correct, show_page
 
 
 @require_POST
@@ -26,6 +26,23 @@ def acknowledge(request: OpsRequest, pk: int) -> HttpResponse:
     except DomainError as refusal:
         return show_page(request, pk=pk, refusal=refusal, status=409)
     messages.success(request, f"“{failure.message}” is yours.")
+    return redirect("workflows:failure", pk)
+
+
+@require_POST
+@requires(Permission.REPAIR)
+def hand_over(request: OpsRequest, pk: int) -> HttpResponse:
+    """Give a failure to a colleague."""
+    failure = _visible(request, pk)
+    form = HandOverForm(request.POST, people=colleagues(failure), auto_id="hand-over-%s")
+    if not form.is_valid():
+        return show_page(request, pk=pk, forms={"hand_over_form": form}, status=422)
+    to = form.cleaned_data["to"].user
+    try:
+        failures.hand_over(failure.pk, to=to, by=request.user, reason=form.cleaned_data["reason"])
+    except DomainError as refusal:
+        return show_page(request, pk=pk, forms={"hand_over_form": form}, refusal=refusal, status=409)
+    messages.success(request, f"“{failure.message}” is with {to} now.")
     return redirect("workflows:failure", pk)
 
 
