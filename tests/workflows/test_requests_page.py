@@ -60,7 +60,7 @@ def test_a_form_shows_its_fields_with_labels_and_kinds(ada, form):
     assert 'type="date"' in page
     assert '<textarea name="more"' in page
     assert '<option value="JPY">JPY</option>' in page
-    assert page.count("may stay empty") == 4
+    assert page.count("may stay empty") == 3
 
 
 def test_what_is_sent_opens_a_case_in_the_name_of_whoever_asks(ada, cast, form):
