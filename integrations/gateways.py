@@ -74,6 +74,11 @@ def gateway_of(connection: Connection) -> PaymentGateway:
     return connector
 
 
+def knows_payments(connection: Connection) -> bool:
+    """Whether a connection can be asked about payments."""
+    return connection.connector in connector_names() and isinstance(build(connection), PaymentGateway)
+
+
 def lister_of(connection: Connection) -> RefundLister | None:
     """The connector of a connection that can be reconciled, fresh; None where there is nothing to compare."""
     if connection.connector not in connector_names():

@@ -16,6 +16,9 @@ from workflows.engine.outcomes import Done, Outcome, Wait
 from workflows.errors import StepFailed
 from workflows.states import WaitsFor
 
+DEFAULT_GATEWAY = "gateway"
+SOURCES = ("request", "payment", "order", "customer")
+
 
 class Gather:
     """Asks the gateway for the payment and the mirrors for order and customer."""
@@ -26,12 +29,18 @@ class Gather:
     starts_over = False
 
     def check(self, config: Mapping[str, Any]) -> list[str]:
-        """`connection`: slug of the gateway to ask (default: gateway)."""
-        return [f"gather has no setting “{name}”." for name in config if name not in ("connection", "sources")]
+        """`connection`: slug of the gateway to ask (default: gateway). `sources`: what is asked, for people to read."""
+        problems = [f"gather has no setting “{name}”." for name in config if name not in ("connection", "sources")]
+        sources = config.get("sources", [])
+        if not isinstance(sources, list) or not all(source in SOURCES for source in sources):
+            problems.append(f"sources is a list of {', '.join(SOURCES)}.")
+        if not isinstance(config.get("connection", ""), str):
+            problems.append("connection is the short name of a payment gateway.")
+        return problems
 
     def fetch(self, contexts: Sequence[RunContext]) -> None:
         """Collect the evidence of all cases together."""
-        slugs = {context.run.pk: str(context.step.config.get("connection", "gateway")) for context in contexts}
+        slugs = {context.run.pk: str(context.step.config.get("connection", DEFAULT_GATEWAY)) for context in contexts}
         connections = {
             (connection.organization_id, connection.slug): connection
             for connection in Connection.objects.filter(slug__in=set(slugs.values()))

@@ -7,6 +7,7 @@ import yaml
 from django.db import DatabaseError, connections, transaction
 
 from auditlog.models import Entry
+from integrations.models import Connection
 from tests.definitions import PACK, make_member, make_organization, make_tiers
 from workflows.errors import BadPack, NotADraft, Unpublishable
 from workflows.models import Rule, RuleSet, Step, Workflow, WorkflowVersion
@@ -147,6 +148,22 @@ UNDERSTAND, DECIDE, APPROVE, REFUND = STEPS
             {"steps": [*STEPS[:3], {**REFUND, "config": {"connection": "gateway", "operation": "burn"}}]},
             "“burn” is not one of them",
         ),
+        (
+            {"steps": [{**UNDERSTAND, "config": {"connection": "moon"}}, *STEPS[1:]]},
+            "Step understand: there is no connection “moon”.",
+        ),
+        (
+            {"steps": [*STEPS[:3], {**REFUND, "config": {"connection": ["gateway"], "operation": "refund"}}]},
+            "Step refund: there is no connection",
+        ),
+        (
+            {"steps": [{**UNDERSTAND, "config": {"connection": "books"}}, *STEPS[1:]]},
+            "Step understand: Books knows no payments: name the connection of a payment gateway.",
+        ),
+        (
+            {"steps": [{**UNDERSTAND, "config": {"sources": ["moon"]}}, *STEPS[1:]]},
+            "Step understand: sources is a list of request, payment, order, customer.",
+        ),
         ({"fields": {"amount": "amount", "currency": "currency", "target": "payment"}}, "where “key” comes from"),
         ({"fields": {"key": "reference"}}, "where “target” comes from"),
         ({"fields": {**changed()["fields"], "colour": "x"}}, "A case has no field “colour”"),
@@ -155,6 +172,7 @@ UNDERSTAND, DECIDE, APPROVE, REFUND = STEPS
     ],
 )
 def test_what_could_not_run_is_not_published(acme, changes, says):
+    Connection.objects.create(organization=acme, slug="books", name="Books", connector="webhook")
     publish_pack(acme, PACK, by=None, reason="Works")
     draft = import_pack(acme, changed(**changes), by=None, reason="Try")
 
@@ -163,6 +181,17 @@ def test_what_could_not_run_is_not_published(acme, changes, says):
 
     assert WorkflowVersion.objects.get(state="published").number == 1
     assert not Entry.objects.filter(verb="workflows.version.retired").exists()
+
+
+def test_a_gateway_that_nobody_named_must_be_there_where_cases_name_payments(acme):
+    Connection.objects.filter(organization=acme).update(slug="bank")
+    steps = [UNDERSTAND, *STEPS[1:3], {**REFUND, "config": {**REFUND["config"], "connection": "bank"}}]
+    named = [{**UNDERSTAND, "config": {"connection": "bank"}}, *steps[1:]]
+    lacking, sound = (import_pack(acme, changed(steps=each), by=None, reason="Try") for each in (steps, named))
+
+    says = "Step understand: there is no connection “gateway” to ask about payments: name the one that is asked."
+    assert says in check(lacking)
+    assert not [text for text in check(sound) if "payments" in text]
 
 
 def test_a_version_that_decides_needs_published_rules(acme):
