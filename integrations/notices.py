@@ -97,7 +97,8 @@ def _delivered(notice: Notice) -> None:
     fresh = Notice.objects.select_for_update(of=("self",)).get(pk=notice.pk)
     if fresh.state != NoticeState.DUE:
         return
-    fresh.move_to(NoticeState.DELIVERED, delivered_at=clock.now(), due_at=None)
+    # Objection windows begin here: a host whose clock is behind must not shorten them.
+    fresh.move_to(NoticeState.DELIVERED, delivered_at=clock.of_database(), due_at=None)
     _tell(fresh, "delivered", "The mail server accepted the notice.")
     crashpoint("notice.before_commit")
 
@@ -108,9 +109,7 @@ def _not_delivered(notice: Notice, error: str) -> None:
     if fresh.state != NoticeState.DUE:
         return
     if fresh.attempts < MOST_ATTEMPTS:
-        Notice.objects.filter(pk=fresh.pk).update(
-            due_at=clock.now() + pause_before(fresh.attempts), message=error[:200]
-        )
+        Notice.objects.filter(pk=fresh.pk).update(due_at=Now() + pause_before(fresh.attempts), message=error[:200])
         return
     fresh.move_to(NoticeState.FAILED, due_at=None, message=error[:200])
     _tell(fresh, "failed", f"The mail server did not take it: {error}")

@@ -5,10 +5,12 @@ from datetime import timedelta
 import pytest
 import time_machine
 
+from approvals.models import Review
 from integrations import claiming, sending
 from integrations.models import Reconciliation
 from integrations.reconciliation import asking, running
 from integrations.states import ActionState, ReconciliationState
+from integrations.tasks import deliver_notices
 from opsdesk.lib import clock
 from tests.integrations.refunding import REFUNDS, planned, use
 from tests.plugins.line import Line, pass_time
@@ -78,3 +80,17 @@ def test_a_comparison_is_held_by_the_database_s_clock(line: Line, wrong: timedel
     row = Reconciliation.objects.get(state=ReconciliationState.RUNNING)
     assert row.lease_until is not None
     assert timedelta(0) < row.lease_until - clock.of_database() <= running.LEASE
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=str)
+def test_an_objection_window_is_neither_shortened_nor_stretched(line: Line, wrong: timedelta):
+    line.ask("80.00")
+    line.work()
+    with time_machine.travel(clock.now() + wrong):
+        deliver_notices()
+    line.work()
+
+    review = Review.objects.get()
+    assert review.objection_ends_at is not None
+    left = review.objection_ends_at - clock.of_database()
+    assert timedelta(0) < timedelta(minutes=review.settings.objection_minutes) - left < timedelta(minutes=1)
