@@ -116,6 +116,7 @@ def _looked_after(line: Line, case: Case, text: str) -> None:
     bulk.items.update(label=text[:60], result=BulkItem.Result.REFUSED, sentence=text[:300], at=clock.now())
     factories.make_dry_run(line.organization, by=line.cast.tomasz, state="failed", note=text[:300])
     factories.make_recovery(line.organization, ended=True, reason=text[:500])
+    factories.make_absence(line.cast.ada, line.organization, days=(30, 37))
 
 
 def pages(line: Line, case: Case) -> dict[str, str]:
