@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from approvals import ladder, pushing, timers
+from approvals import ladder, pushing, timers, trials
 
 
 @shared_task(name="approvals.settle_due")
@@ -21,3 +21,9 @@ def give_out() -> int:
 def climb_ladders() -> int:
     """Remind, hand over and tell managers of what waits too long."""
     return ladder.climb()
+
+
+@shared_task(name="approvals.wake_trials")
+def wake_trials() -> int:
+    """Ask again for trials of thresholds whose job was lost."""
+    return trials.wake_stale()

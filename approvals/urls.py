@@ -1,6 +1,6 @@
 from django.urls import path
 
-from approvals.views import case, claiming, deciding, escalations, leaving, queue, repairs, time_off
+from approvals.views import case, claiming, deciding, escalations, leaving, queue, repairs, thresholds, time_off
 
 app_name = "approvals"
 urlpatterns = [
@@ -25,6 +25,14 @@ urlpatterns = [
     path("leaving/", leaving.index, name="leaving"),
     path("leaving/news/", leaving.news, name="leaving_news"),
     path("leaving/<int:pk>/object/", leaving.object_to, name="leaving_object"),
+    path("thresholds/", thresholds.index, name="thresholds"),
+    path("trials/<int:pk>/", thresholds.trial, name="trial"),
+    path("trials/<int:pk>/sums/", thresholds.sums, name="trial_sums"),
+    path("thresholds/move/", thresholds.move, name="move_limits"),
+    path("thresholds/<int:pk>/try/", thresholds.try_out, name="try_thresholds"),
+    path("thresholds/<int:pk>/publish/", thresholds.publish, name="publish_thresholds"),
+    path("thresholds/<int:pk>/discard/", thresholds.discard, name="discard_thresholds"),
+    path("thresholds/<int:pk>/revert/", thresholds.revert, name="revert_thresholds"),
     path("escalations/", escalations.index, name="escalations"),
     path("escalations/news/", escalations.news, name="escalations_news"),
 ]

@@ -41,6 +41,7 @@ register(
     approvals__reason_code__changed="changed the reason code",
     approvals__policy__drafted="began a draft of the threshold policy",
     approvals__policy__changed="changed the draft of the threshold policy",
+    approvals__policy__tried="tried the threshold policy on past cases",
     approvals__policy__discarded="threw away the draft of the threshold policy",
     approvals__policy__published="published the threshold policy",
     approvals__policy__retired="retired the threshold policy",

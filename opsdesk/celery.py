@@ -62,6 +62,7 @@ app.conf.beat_schedule = {
     "reviews": {"task": "approvals.settle_due", "schedule": 1.0, "options": {"expires": 5}},
     "distribution": {"task": "approvals.give_out", "schedule": 5.0, "options": {"expires": 10}},
     "ladders": {"task": "approvals.climb_ladders", "schedule": 15.0, "options": {"expires": 30}},
+    "trials": {"task": "approvals.wake_trials", "schedule": 30.0, "options": {"expires": 60}},
     # Beside the web processes, which look as well: one of them all has the turn.
     "watchdog": {"task": "opsdesk.watch", "schedule": 20.0, "options": {"expires": 30}},
 }

@@ -96,6 +96,7 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
         ),
     ),
     "Control": (
+        Entry("approvals:thresholds", "sliders-horizontal", "Thresholds", covers=("approvals:trial",)),
         Entry("auditlog:entries", "history", "Audit", covers=("auditlog:entry",)),
         Entry("integrations:switches", "power", "Switches"),
         Entry("admin:index", "settings", "Admin"),

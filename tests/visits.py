@@ -16,7 +16,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts.models import Organization, User
 from accounts.roles import Role
-from approvals.models import Absence, Policy, Skill
+from approvals.models import Absence, Policy, Skill, Trial
 from approvals.policies import new_draft_policy
 from auditlog.models import Entry
 from auditlog.services import Actor, record
@@ -25,6 +25,7 @@ from opsdesk.lib import clock
 from opsdesk.models import HeartbeatKind
 from opsdesk.watch.heartbeats import note
 from tests import factories
+from tests.approvals.thresholds import make_trial
 from workflows.models import Alert, Bulk, Case, DryRun, Failure, Recovery, Run, Trigger, Workflow
 from workflows.publishing import new_draft, new_draft_rules
 from workflows.states import EventState, Tier
@@ -42,6 +43,8 @@ _OWNERS: dict[str, type[Model]] = {
     "alerts": Alert,
     "bulk": Bulk,
     "dry-runs": DryRun,
+    "trials": Trial,
+    "thresholds": Policy,
     "connections": Connection,
     "reconciliation": Reconciliation,
     "differences": Break,
@@ -145,6 +148,7 @@ def furnish(slug: str) -> tuple[Organization, dict[str, User]]:
     factories.make_bulk(organization, cast.maya)
     factories.make_alert(organization)
     factories.make_dry_run(organization, by=cast.tomasz)
+    make_trial(organization, by=cast.tomasz)
     note(HeartbeatKind.BEAT, "work-1:1")
     factories.make_event(organization, state=EventState.QUARANTINED)
     gateway = Connection.objects.get(organization=organization)

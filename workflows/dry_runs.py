@@ -150,8 +150,13 @@ def _not_of_rules(held: Mapping[str, Any]) -> Demand | None:
     source = str(held.get("source", ""))
     if source == "rules" or source.startswith("rule "):
         return None
+    return recorded_demand(held)
+
+
+def recorded_demand(held: Mapping[str, Any]) -> Demand:
+    """A demand as a decision recorded it."""
     tier = Tier(held["tier"]) if held.get("tier") in Tier.values else None
-    return Demand(source, str(held.get("result", "")), str(held.get("words", "")), tier)
+    return Demand(str(held.get("source", "")), str(held.get("result", "")), str(held.get("words", "")), tier)
 
 
 def _other(dry_run: DryRun, asked: Sequence[Rule], decision: Decision) -> OtherDecision | None:

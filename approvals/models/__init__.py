@@ -6,10 +6,12 @@ from approvals.models.policy import Policy, Threshold
 from approvals.models.reviews import Review, Vote
 from approvals.models.skills import Skill
 from approvals.models.tiers import ReasonCode, Rung, Stage, TierSettings
+from approvals.models.trials import Flip, Trial
 
 __all__ = [
     "Absence",
     "Claim",
+    "Flip",
     "Policy",
     "ReasonCode",
     "Review",
@@ -18,5 +20,6 @@ __all__ = [
     "Stage",
     "Threshold",
     "TierSettings",
+    "Trial",
     "Vote",
 ]

@@ -8,6 +8,7 @@ import pytest
 from django.db.models.functions import Now
 
 from auditlog.models import Entry
+from opsdesk.lib import errands as door
 from tests import factories
 from tests.chaos.mortal import Errands
 from tests.plugins.line import Line
@@ -41,7 +42,7 @@ def test_a_killed_jobs_process_loses_nothing_and_does_nothing_twice(
     runs = [item.run for item in FailureItem.objects.filter(failure=failure).order_by("pk")]
     bulk = factories.make_bulk(committed_line.organization, committed_line.cast.maya, kind="runs.retry", runs=runs)
     asked: list[int] = []
-    monkeypatch.setattr(jobs, "_push", asked.append)
+    monkeypatch.setattr(door, "push", lambda name, job, key: asked.append(key))
 
     assert not errands.run("carry", bulk.pk, crash=crash)
 

@@ -11,6 +11,7 @@ from django.urls import reverse
 from accounts.models import Membership
 from accounts.roles import Permission, Role
 from auditlog.models import Entry
+from opsdesk.lib import errands
 from tests import factories
 from tests.plugins.pages import HTMX, MOST_STATEMENTS, cost, text_of
 from tests.races import at_once
@@ -28,7 +29,7 @@ RUNS, BEGIN = "/runs/", "/bulk/begin/"
 def queued(monkeypatch) -> list[int]:
     """The jobs that were asked for; none of them runs by itself."""
     asked: list[int] = []
-    monkeypatch.setattr(jobs, "_push", asked.append)
+    monkeypatch.setattr(errands, "push", lambda name, job, key: asked.append(key))
     return asked
 
 
@@ -411,7 +412,7 @@ def test_a_queue_that_is_away_costs_only_time(organization, cast, monkeypatch):
         def enqueue(self, *args, **options):
             raise redis.exceptions.ConnectionError("Nobody listens.")
 
-    monkeypatch.setattr(jobs.django_rq, "get_queue", lambda name: Away())
+    monkeypatch.setattr(errands.django_rq, "get_queue", lambda name: Away())
     Bulk.objects.update(looked_at=Now() - timedelta(minutes=1))
 
     assert jobs.wake_stale() == 1
@@ -426,7 +427,7 @@ def test_the_jobs_process_carries_it_out(transactional_db, organization, cast, m
 
     monkeypatch.undo()
     bulk = factories.make_bulk(organization, cast.maya, count=2)
-    queue = django_rq.get_queue(jobs.QUEUE)
+    queue = django_rq.get_queue(errands.QUEUE)
     queue.empty()
 
     jobs.enqueue(bulk.pk)

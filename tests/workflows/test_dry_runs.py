@@ -10,7 +10,7 @@ from django.urls import reverse
 from accounts.roles import Role
 from auditlog.models import Entry
 from integrations import facts as _declared  # noqa: F401 - declares the catalogue
-from opsdesk.lib import clock
+from opsdesk.lib import clock, errands
 from tests import factories
 from tests.admin.conftest import signed_in
 from tests.admin.sent import page
@@ -172,7 +172,7 @@ def test_asking_puts_the_job_on_the_queue_after_the_commit(
     desk, decided, monkeypatch, django_capture_on_commit_callbacks
 ):
     pushed = []
-    monkeypatch.setattr(dry_run_jobs, "_push", pushed.append)
+    monkeypatch.setattr(errands, "push", lambda name, job, key: pushed.append(key))
 
     with django_capture_on_commit_callbacks(execute=True):
         dry_run = dry_run_jobs.ask(desk[2], most=100, by=desk[1].tomasz)
@@ -187,7 +187,7 @@ def test_the_job_finishes_a_dry_run_through_the_real_queue(desk, decided, django
     import django_rq
 
     decided("50.00", Tier.INSTANT)
-    queue = django_rq.get_queue(dry_run_jobs.QUEUE)
+    queue = django_rq.get_queue(errands.QUEUE)
     queue.empty()
 
     with django_capture_on_commit_callbacks(execute=True):

@@ -4,11 +4,12 @@ import pytest
 from django.urls import reverse
 
 from auditlog.models import Entry
+from opsdesk.lib import errands
 from tests.plugins.pages import MOST_STATEMENTS, cost, text_of
 from tests.workflows.conftest import PACK, Probe
 from tests.workflows.test_controls import standing
 from workflows import registry
-from workflows.bulk import carrying, jobs
+from workflows.bulk import carrying
 from workflows.engine import controls, moving
 from workflows.engine.opening import new_run
 from workflows.engine.outcomes import Wait
@@ -28,7 +29,7 @@ OTHERWISE = {"steps": [THIRD, FIRST, SECOND]}
 @pytest.fixture(autouse=True)
 def idle_jobs(monkeypatch) -> None:
     """No job runs by itself."""
-    monkeypatch.setattr(jobs, "_push", lambda bulk_id: None)
+    monkeypatch.setattr(errands, "push", lambda name, job, key: None)
 
 
 def waiting(probe: Probe, **fields) -> Run:
