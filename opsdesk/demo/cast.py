@@ -29,11 +29,12 @@ class Member:
     last_name: str
     role: Role
     teams: tuple[str, ...] = ()
+    manager: str = ""  # the username of the person above
 
 
 CAST = (
-    Member("ada", "Ada", "Okafor", Role.OPERATOR, ("refunds",)),
-    Member("ben", "Ben", "Marsh", Role.OPERATOR, ("refunds",)),
+    Member("ada", "Ada", "Okafor", Role.OPERATOR, ("refunds",), manager="maya"),
+    Member("ben", "Ben", "Marsh", Role.OPERATOR, ("refunds",), manager="maya"),
     Member("maya", "Maya", "Nowak", Role.MANAGER, ("managers",)),
     Member("tomasz", "Tomasz", "Kowal", Role.ADMIN),
     Member("lena", "Lena", "Fischer", Role.ADMIN),
@@ -44,20 +45,21 @@ TEAMS = {"refunds": "Refunds", "managers": "Managers"}
 
 @dataclass(frozen=True, slots=True)
 class TierOfDemo:
-    """One tier: the amounts it is for (above, in pence), the team it asks, and its times."""
+    """One tier: the amounts it is for (above, in pence), the team it asks, its times, and the rungs of its ladder."""
 
     tier: Tier
     above_minor: int
     team: str | None
     due_minutes: int = 240
     objection_minutes: int = 30
+    rungs: tuple[tuple[int, str], ...] = ()
 
 
 # Conservative to begin with: six in ten requests are below the first limit, and some of those meet a rule.
 TIERS = (
     TierOfDemo(Tier.INSTANT, 0, None),
     TierOfDemo(Tier.FAST_TRACK, 2_000, "managers", due_minutes=60, objection_minutes=10),
-    TierOfDemo(Tier.FULL_REVIEW, 10_000, "refunds"),
+    TierOfDemo(Tier.FULL_REVIEW, 10_000, "refunds", rungs=((120, "remind"), (180, "reassign"), (240, "manager"))),
 )
 
 

@@ -8,7 +8,7 @@ from django.db import models, transaction
 
 from accounts.models import BusinessCalendar, Membership, Organization, Person, Team, User
 from accounts.roles import Role
-from approvals.models import Policy, ReasonCode, Stage, TierSettings
+from approvals.models import Policy, ReasonCode, Rung, Stage, TierSettings
 from approvals.policies import publish_bands
 from auditlog.services import Actor, record
 from integrations.models import Connection, Endpoint
@@ -63,6 +63,10 @@ def _set_up_people(organization: Organization) -> None:
             organization=organization, user=user, defaults={"role": member.role}
         )
         _tell("accounts.membership.added", membership, organization, made)
+    for member in cast.CAST:
+        if member.manager:
+            above = Person.objects.get(accounts__username=member.manager)
+            Person.objects.filter(accounts__username=member.username, manager=None).update(manager=above)
 
 
 def _open_account(member: cast.Member) -> User:
@@ -127,6 +131,11 @@ def _set_up_consent(organization: Organization) -> None:
         if made and entry.team:
             team = Team.objects.get(organization=organization, slug=entry.team)
             Stage.objects.create(tier=tier, team=team, votes=1)
+        if made:
+            Rung.objects.bulk_create(
+                Rung(tier=tier, position=position, after_minutes=after, what=what)
+                for position, (after, what) in enumerate(entry.rungs)
+            )
     for position, reason in enumerate(cast.REASONS, start=1):
         code, made = ReasonCode.objects.get_or_create(
             organization=organization,
