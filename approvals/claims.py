@@ -115,6 +115,11 @@ def let_go(review_id: int, *, by: User) -> bool:
     return True
 
 
+def forget_old() -> int:
+    """Take away claims that ran out a day ago: nobody comes back to them."""
+    return Claim.objects.filter(until__lt=Now() - timedelta(days=1)).delete()[0]
+
+
 def end(review: Review) -> None:
     """A vote was cast, or the review went to somebody else: whoever had it open is done. The caller holds the lock."""
     Claim.objects.filter(review=review).delete()

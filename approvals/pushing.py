@@ -25,6 +25,7 @@ _DECIDING_ROLES = roles_with(Permission.DECIDE)
 def give_out(limit: int = 100) -> int:
     """Give cases to the people whose turn it is; returns how many went to somebody. Decides nothing."""
     given = 0
+    claims.forget_old()
     for organization in Organization.objects.all():
         # Once nobody of a team has room, nobody has for the next of its cases.
         full = set[int]()
@@ -75,6 +76,10 @@ def _give(review_id: int, full: set[int]) -> int:
     asked = voters.teams_asked(review, stage)
     if not asked:
         return 0
+    if review.asks != [team.pk for team in asked]:
+        # Opened by older code, or its tier asks other teams since: looked for once, not at every beat.
+        review.asks = [team.pk for team in asked]
+        review.save(update_fields=["asks"])
     if asked[0].pk in full and before is None and not was_blocked:
         return 0
     if before is not None and claims.is_held_by(review, before):

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 import time_machine
-from django.db import IntegrityError, ProgrammingError, transaction
+from django.db import IntegrityError, ProgrammingError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Team, User
 from accounts.roles import Role
@@ -305,3 +306,17 @@ def test_the_case_says_for_whom_one_decides_and_until_when(review, cast, absence
     assert 'value="approve"' in page
     vote(review, cast.ben)
     assert "for Ada Okafor" in page_of(signed_in(cast.maya).get(url("case", review)))
+
+
+def test_the_page_asks_the_database_as_often_for_many_as_for_one(cast, organization):
+    ada, counts = signed_in(cast.ada), []
+    for days in range(3):
+        for user in (cast.ben, cast.maya):
+            make_absence(user, organization, days=(days * 3, days * 3 + 1), delegate=cast.ada)
+        ada.get("/time-off/")
+        with CaptureQueriesContext(connection) as captured:
+            ada.get("/time-off/")
+        counts.append(len(captured))
+
+    assert len(set(counts)) == 1
+    assert counts[0] <= 16

@@ -174,6 +174,18 @@ def test_letting_go_frees_it_at_once(review, cast):
     claims.claim(review.pk, by=cast.ada)
 
 
+def test_claims_that_nobody_comes_back_to_are_forgotten(review, cast, organization):
+    other = make_review(make_case(organization))
+    for each in (review, other):
+        claims.claim(each.pk, by=cast.ben)
+    Claim.objects.filter(review=review).update(
+        since=F("since") - timedelta(days=2), until=F("until") - timedelta(days=2)
+    )
+
+    assert claims.forget_old() == 1
+    assert Claim.objects.get().review == other
+
+
 # --- take next -------------------------------------------------------------------------------------------------------
 
 

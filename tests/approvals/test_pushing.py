@@ -163,6 +163,15 @@ def test_what_was_blocked_is_given_once_somebody_may_decide_it(organization, cas
     assert away
 
 
+def test_what_older_code_opened_learns_whom_it_asks(organization):
+    team(distribution=Team.Distribution.PULL)
+    waiting(organization, 1)
+
+    assert give_out() == 0
+
+    assert Review.objects.get().asks == [Team.objects.get().pk]
+
+
 def test_what_leaves_by_itself_is_not_given_out(organization):
     make_review(make_case(organization), tier=Tier.FAST_TRACK)
 
