@@ -12,6 +12,7 @@ class ApprovalsConfig(AppConfig):
             awaiting,
             grants,
             recovering,
+            running_limits,
             services,
             thresholds,
             verbs,  # noqa: F401 - registers the audit verbs
@@ -23,6 +24,7 @@ class ApprovalsConfig(AppConfig):
 
         registry.add_step_kind(Approve())
         registry.add_demand_source(thresholds.demands_of)
+        registry.add_demand_source(running_limits.demands_of)
         registry.add_grant_check(grants.why_void)
         registry.add_awaited(WaitsFor.REVIEW, awaiting.awaited)
         registry.add_tier_check(askable.why_nobody)

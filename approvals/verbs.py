@@ -37,6 +37,8 @@ register(
     approvals__skill__changed="changed the skill",
     approvals__tier__added="added the tier",
     approvals__tier__changed="changed the tier",
+    approvals__running_limit__added="added the running limit",
+    approvals__running_limit__changed="changed the running limit",
     approvals__reason_code__added="added the reason code",
     approvals__reason_code__changed="changed the reason code",
     approvals__policy__drafted="began a draft of the threshold policy",

@@ -16,7 +16,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts.models import Organization, User
 from accounts.roles import Role
-from approvals.models import Absence, Policy, Skill, Trial
+from approvals.models import Absence, Policy, RunningLimit, Skill, Trial
 from approvals.policies import new_draft_policy
 from auditlog.models import Entry
 from auditlog.services import Actor, record
@@ -149,6 +149,7 @@ def furnish(slug: str) -> tuple[Organization, dict[str, User]]:
     factories.make_alert(organization)
     factories.make_dry_run(organization, by=cast.tomasz)
     make_trial(organization, by=cast.tomasz)
+    RunningLimit.objects.create(organization=organization, scope="customer", currency="GBP", amount_minor=50_000)
     note(HeartbeatKind.BEAT, "work-1:1")
     factories.make_event(organization, state=EventState.QUARANTINED)
     gateway = Connection.objects.get(organization=organization)

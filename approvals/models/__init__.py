@@ -2,6 +2,7 @@
 
 from approvals.models.absences import Absence
 from approvals.models.claims import Claim
+from approvals.models.limits import RunningLimit
 from approvals.models.policy import Policy, Threshold
 from approvals.models.reviews import Review, Vote
 from approvals.models.skills import Skill
@@ -16,6 +17,7 @@ __all__ = [
     "ReasonCode",
     "Review",
     "Rung",
+    "RunningLimit",
     "Skill",
     "Stage",
     "Threshold",

@@ -41,6 +41,10 @@ class Batch:
         self._rows[type(row)].append(row)
         return row
 
+    def pending(self, model: type[Row]) -> list[Row]:
+        """The rows of a model that wait to be inserted: other statements do not see them yet."""
+        return [row for row in self._rows[model] if isinstance(row, model)]
+
     def record(self, verb: str, *, subject: models.Model, **details: Any) -> None:
         """Have an audit entry written; `subject` and `case_of` may be rows of this batch. Details as for `entry`."""
         self._entries.append((verb, subject, details))
