@@ -14,6 +14,7 @@ class ApprovalsConfig(AppConfig):
             recovering,
             running_limits,
             services,
+            stalls,
             thresholds,
             verbs,  # noqa: F401 - registers the audit verbs
             watching,
@@ -30,4 +31,5 @@ class ApprovalsConfig(AppConfig):
         registry.add_tier_check(askable.why_nobody)
         registry.add_withdrawal(services.void_open)
         watching.register()
+        stalls.register()
         registry.add_recovery_ending(recovering.begin_windows_anew)

@@ -56,6 +56,37 @@ class DecisionForm(forms.Form):
         return cleaned
 
 
+class SecondOpinionForm(forms.Form):
+    """How somebody would have decided: the reason says the verdict."""
+
+    code = forms.ChoiceField(error_messages={"required": "Choose a reason."})
+    text = forms.CharField(required=False, max_length=LONGEST_TEXT, strip=True)
+
+    def __init__(self, data: Mapping[str, Any] | None, *, codes: Sequence[ReasonCode]) -> None:
+        super().__init__(data)
+        self.codes = {str(code.pk): code for code in codes}
+        named = [(key, f"{code.get_verdict_display()}: {code.label}") for key, code in self.codes.items()]
+        self.fields["code"].choices = named  # type: ignore[attr-defined]
+
+    @property
+    def choices(self) -> list[dict[str, object]]:
+        """The reasons with their keys, for the template."""
+        chosen = self.data.get("code") if self.is_bound else None
+        return [
+            {"value": key, "label": f"{code.get_verdict_display()}: {code.label}", "checked": key == chosen,
+             "key": str(place) if place <= 9 else ""}
+            for place, (key, code) in enumerate(self.codes.items(), start=1)
+        ]  # fmt: skip
+
+    def clean(self) -> dict[str, Any]:
+        """Turn reason and text into a verdict and a rationale."""
+        cleaned = super().clean() or {}
+        code = self.codes.get(cleaned.get("code", ""))
+        if code is None:
+            return cleaned
+        return {"verdict": Verdict(code.verdict), "rationale": Rationale(code, cleaned.get("text", ""))}
+
+
 class CommentForm(forms.Form):
     """A sentence that goes with an escalation or an objection."""
 

@@ -26,6 +26,20 @@ REVIEW_MOVES: Mapping[str, frozenset[str]] = {
 }
 
 
+class SecondOpinionState(models.TextChoices):
+    OPEN = "open", "Not answered yet"
+    AGREED = "agreed", "Decided the same way"
+    DISAGREED = "disagreed", "Decided differently"
+
+
+# Answered once; what was decided stands either way.
+SECOND_OPINION_MOVES: Mapping[str, frozenset[str]] = {
+    SecondOpinionState.OPEN: frozenset({SecondOpinionState.AGREED, SecondOpinionState.DISAGREED}),
+    SecondOpinionState.AGREED: frozenset(),
+    SecondOpinionState.DISAGREED: frozenset(),
+}
+
+
 class Verdict(models.TextChoices):
     APPROVE = "approve", "Approve"
     REJECT = "reject", "Reject"

@@ -10,7 +10,7 @@ from django.db.models.functions import Cast, Concat, Now
 
 from accounts.calendar import hours_of
 from accounts.models import Organization
-from approvals import services, terms, voters
+from approvals import second_opinions, services, terms, voters
 from approvals.grants import Source, grant
 from approvals.models import Review, Vote
 from approvals.states import ReviewState
@@ -74,6 +74,7 @@ def settle(review_id: int) -> int:
     if review.state == ReviewState.REJECTING:
         review.move_to(ReviewState.REJECTED, closed_at=clock.now())
         _tell(review, case, "rejected", f"{review.decided_by} rejected it.")
+        second_opinions.sample(review)
     else:
         lost = voters.why_lost(_standing_votes(review))
         if lost or review.content_hash != case.content_hash(review.run.facts):
@@ -83,6 +84,7 @@ def settle(review_id: int) -> int:
         people = voters.names([vote.voter for vote in _standing_votes(review)], joint="and")
         _authorize(review, case, Source.PEOPLE, people)
         _tell(review, case, "approved", f"Approved by {people}.")
+        second_opinions.sample(review)
     repairing.resume(review.run_id)
     crashpoint("settle.before_commit")
     return 1

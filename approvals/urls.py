@@ -1,6 +1,19 @@
 from django.urls import path
 
-from approvals.views import case, claiming, deciding, escalations, leaving, queue, repairs, thresholds, time_off
+from approvals.views import (
+    case,
+    claiming,
+    deciding,
+    escalations,
+    forecast,
+    leaving,
+    people,
+    queue,
+    repairs,
+    second_opinions,
+    thresholds,
+    time_off,
+)
 
 app_name = "approvals"
 urlpatterns = [
@@ -34,5 +47,11 @@ urlpatterns = [
     path("thresholds/<int:pk>/discard/", thresholds.discard, name="discard_thresholds"),
     path("thresholds/<int:pk>/revert/", thresholds.revert, name="revert_thresholds"),
     path("escalations/", escalations.index, name="escalations"),
+    path("escalations/forecast/", forecast.index, name="forecast"),
+    path("second-opinions/", second_opinions.index, name="second_opinions"),
+    path("second-opinions/<int:pk>/", second_opinions.show, name="second_opinion"),
+    path("second-opinions/<int:pk>/answer/", second_opinions.answer, name="answer_second_opinion"),
+    path("coaching/", people.coaching, name="coaching"),
+    path("consistency/", people.consistency, name="consistency"),
     path("escalations/news/", escalations.news, name="escalations_news"),
 ]

@@ -16,6 +16,7 @@ register(
     approvals__review__voided="ended the review without a verdict",
     approvals__review__escalated="escalated the review",
     approvals__review__reassigned="reassigned the review",
+    approvals__second_opinion__given="gave the second opinion",
     approvals__review__blocked="found nobody who may vote on the review",
 )
 register(

@@ -10,6 +10,7 @@ class IntegrationsConfig(AppConfig):
     def ready(self) -> None:
         from integrations import (
             readers,
+            stalls,
             verbs,  # noqa: F401 - registers the audit verbs
             watching,
         )
@@ -34,6 +35,7 @@ class IntegrationsConfig(AppConfig):
         registry.add_definition_check(connections_exist)
         registry.add_definition_check(teams_exist)
         watching.register()
+        stalls.register()
         readers.register()
         stripe.register()
         webhook.register()

@@ -6,24 +6,23 @@ no more than a short one.
 """
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Now
 
 from accounts.models import Membership
-from approvals.models import Review
+from approvals.models import Review, SecondOpinion
 from integrations.health import ANSWERED
-from integrations.models import Action, Break, Breaker, Call, Connection
+from integrations.models import Break, Breaker, Call, Connection
 from integrations.states import BreakerState
+from opsdesk.lib import clock
+from opsdesk.screens.stalls import every_row
 from workflows.models import Alert, Failure, Recovery
 from workflows.states import Tier
+from workflows.waits import Look
 
 Rows = Callable[[Membership], QuerySet[Any]]
-
-# An answer that has not come for this long is no longer on its way.
-DOUBT_AFTER = timedelta(minutes=2)
 
 
 def _queue(member: Membership) -> QuerySet[Any]:
@@ -38,11 +37,13 @@ def _leaving(member: Membership) -> QuerySet[Any]:
     return Review.objects.visible_to(member).open().filter(tier=Tier.FAST_TRACK)
 
 
+def _second_opinions(member: Membership) -> QuerySet[Any]:
+    return SecondOpinion.objects.visible_to(member).open()
+
+
 def _stalled(member: Membership) -> QuerySet[Any]:
-    """The two kinds that matter most, cheaply; the page looks through all of them."""
-    reviews = Review.objects.visible_to(member).open().filter(Q(due_at__lt=Now()) | ~Q(blocked_reason=""))
-    actions = Action.objects.visible_to(member).in_doubt().filter(created_at__lt=Now() - DOUBT_AFTER)
-    return reviews.order_by().values("pk").union(actions.order_by().values("pk"), all=True)
+    """What the page lists, of every kind."""
+    return every_row(Look(member, clock.now()))
 
 
 def _alerts(member: Membership) -> QuerySet[Any]:
@@ -78,6 +79,7 @@ COUNTERS: dict[str, Rows] = {
     "queue": _queue,
     "escalations": _escalations,
     "leaving": _leaving,
+    "second_opinions": _second_opinions,
     "stalled": _stalled,
     "alerts": _alerts,
     "failures": _failures,

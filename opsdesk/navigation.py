@@ -60,8 +60,15 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
     "": (
         Entry("home", "house", "Home"),
         Entry("approvals:queue", "inbox", "Queue", "queue", covers=("approvals:case", "approvals:decide")),
-        Entry("approvals:escalations", "clock-alert", "Escalations", "escalations"),
+        Entry("approvals:escalations", "clock-alert", "Escalations", "escalations", covers=("approvals:forecast",)),
         Entry("approvals:leaving", "timer", "Leaving soon", "leaving"),
+        Entry(
+            "approvals:second_opinions",
+            "eye",
+            "Second opinions",
+            "second_opinions",
+            covers=("approvals:second_opinion",),
+        ),
         Entry("stalled", "hourglass", "Stalled", "stalled"),
         Entry("workflows:alerts", "siren", "Alerts", "alerts", True),
         Entry("approvals:time_off", "calendar-off", "Time off"),
@@ -97,6 +104,7 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
     ),
     "Control": (
         Entry("approvals:thresholds", "sliders-horizontal", "Thresholds", covers=("approvals:trial",)),
+        Entry("approvals:coaching", "users", "Coaching", covers=("approvals:consistency",)),
         Entry("auditlog:entries", "history", "Audit", covers=("auditlog:entry",)),
         Entry("integrations:switches", "power", "Switches"),
         Entry("admin:index", "settings", "Admin"),

@@ -16,7 +16,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts.models import Organization, User
 from accounts.roles import Role
-from approvals.models import Absence, Policy, RunningLimit, Skill, Trial
+from approvals.models import Absence, Policy, RunningLimit, SecondOpinion, Skill, Trial
 from approvals.policies import new_draft_policy
 from auditlog.models import Entry
 from auditlog.services import Actor, record
@@ -25,6 +25,7 @@ from opsdesk.lib import clock
 from opsdesk.models import HeartbeatKind
 from opsdesk.watch.heartbeats import note
 from tests import factories
+from tests.approvals.opinions import make_second_opinion
 from tests.approvals.thresholds import make_trial
 from workflows.models import Alert, Bulk, Case, DryRun, Failure, Recovery, Run, Trigger, Workflow
 from workflows.publishing import new_draft, new_draft_rules
@@ -52,6 +53,7 @@ _OWNERS: dict[str, type[Model]] = {
     "switches": Workflow,
     "audit": Entry,
     "requests": Trigger,
+    "second-opinions": SecondOpinion,
     "time-off": Absence,
 }
 # From a row of the admin to its organization, where that is not its own column.
@@ -163,6 +165,7 @@ def furnish(slug: str) -> tuple[Organization, dict[str, User]]:
     factories.make_absence(cast.ada, organization, days=(30, 37))
     leaving = factories.make_case(organization, amount="80.00")
     factories.make_review(leaving, tier=Tier.FAST_TRACK, objection_ends_at=clock.now() + timedelta(minutes=20))
+    make_second_opinion(organization, by=cast.ada, asked=cast.maya)
     case = factories.make_case(organization, party_name=f"Customer of {slug}")
     factories.make_review(case, assignee=cast.ada)
     factories.make_action(case.runs.get())

@@ -9,6 +9,7 @@ class WorkflowsConfig(AppConfig):
     def ready(self) -> None:
         from workflows import (
             registry,
+            stalls,
             verbs,  # noqa: F401 - registers the audit verbs
             watching,
         )
@@ -25,3 +26,4 @@ class WorkflowsConfig(AppConfig):
         registry.add_definition_check(start.check_targets)
         registry.add_reader(own_events.READER, own_events.read)
         watching.register()
+        stalls.register()

@@ -104,6 +104,13 @@ class TierAdmin(RecordedAdmin):
                 "too; what is made milder counts for new ones only.",
             },
         ),
+        (
+            "Second opinions",
+            {
+                "fields": ["second_opinion_percent"],
+                "description": "Per cent. An opinion changes nothing about the case; managers see how often it agrees.",
+            },
+        ),
     ]
 
     def get_queryset(self, request: Any) -> Any:

@@ -5,6 +5,7 @@ from approvals.models.claims import Claim
 from approvals.models.limits import RunningLimit
 from approvals.models.policy import Policy, Threshold
 from approvals.models.reviews import Review, Vote
+from approvals.models.second_opinions import SecondOpinion
 from approvals.models.skills import Skill
 from approvals.models.tiers import ReasonCode, Rung, Stage, TierSettings
 from approvals.models.trials import Flip, Trial
@@ -18,6 +19,7 @@ __all__ = [
     "Review",
     "Rung",
     "RunningLimit",
+    "SecondOpinion",
     "Skill",
     "Stage",
     "Threshold",

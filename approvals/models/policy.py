@@ -3,6 +3,7 @@
 import pgtrigger
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 
 from accounts.models import User
 from opsdesk.lib.money import Money
@@ -22,6 +23,7 @@ class Policy(Movable):
     workflow = models.ForeignKey(Workflow, on_delete=models.PROTECT, related_name="policies")
     number = models.PositiveIntegerField()
     state = models.CharField(max_length=10, choices=VersionState, default=VersionState.DRAFT, editable=False)
+    drafted_at = models.DateTimeField(db_default=Now(), editable=False)
     published_at = models.DateTimeField(null=True, editable=False)
     published_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, editable=False, related_name="+")
     edited_by = models.ForeignKey(

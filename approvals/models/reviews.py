@@ -120,6 +120,7 @@ class Review(Movable):
                 fields=["organization", "tier", "due_at", "id"],
                 condition=Q(state=ReviewState.OPEN),
             ),
+            models.Index(name="approvals_review_opened", fields=["organization", "-opened_at"]),
             models.Index(
                 name="approvals_review_rungs",
                 fields=["rung_due_at"],

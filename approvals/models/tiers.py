@@ -30,6 +30,11 @@ class TierSettings(models.Model):
         db_default=False,
         help_text="Whether the person also says that they looked at the evidence a second time.",
     )
+    second_opinion_percent = models.PositiveSmallIntegerField(
+        default=0,
+        db_default=0,
+        help_text="How many of a hundred decided cases somebody else judges again, without knowing the verdict.",
+    )
 
     class Meta:
         ordering = ["organization", "pk"]
@@ -37,6 +42,9 @@ class TierSettings(models.Model):
         constraints = [
             models.UniqueConstraint(name="approvals_tiersettings_once", fields=["organization", "tier"]),
             models.CheckConstraint(name="approvals_tiersettings_known_tier", condition=Q(tier__in=Tier.values)),
+            models.CheckConstraint(
+                name="approvals_tiersettings_judges_a_share", condition=Q(second_opinion_percent__lte=100)
+            ),
         ]
 
     def __str__(self) -> str:

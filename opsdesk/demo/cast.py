@@ -53,13 +53,20 @@ class TierOfDemo:
     due_minutes: int = 240
     objection_minutes: int = 30
     rungs: tuple[tuple[int, str], ...] = ()
+    second_opinion_percent: int = 0
 
 
 # Conservative to begin with: six in ten requests are below the first limit, and some of those meet a rule.
 TIERS = (
     TierOfDemo(Tier.INSTANT, 0, None),
     TierOfDemo(Tier.FAST_TRACK, 2_000, "managers", due_minutes=60, objection_minutes=10),
-    TierOfDemo(Tier.FULL_REVIEW, 10_000, "refunds", rungs=((120, "remind"), (180, "reassign"), (240, "manager"))),
+    TierOfDemo(
+        Tier.FULL_REVIEW,
+        10_000,
+        "refunds",
+        rungs=((120, "remind"), (180, "reassign"), (240, "manager")),
+        second_opinion_percent=5,
+    ),
 )
 
 

@@ -125,6 +125,7 @@ def _set_up_consent(organization: Organization) -> None:
             defaults={
                 "due_minutes": entry.due_minutes,
                 "objection_minutes": entry.objection_minutes,
+                "second_opinion_percent": entry.second_opinion_percent,
             },
         )
         _tell("approvals.tier.added", tier, organization, made)

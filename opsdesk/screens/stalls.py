@@ -1,58 +1,40 @@
-"""The stalled things of an organization in groups, each against what is usual for its kind."""
+"""What waits in an organization, in groups, each thing against what nine in ten of its sort stayed within."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from django.db.models import F
+from django.db.models import QuerySet
 
 from accounts.models import Membership, User
-from approvals.models import Review
-from approvals.states import REVIEW_FINAL
-from integrations.models import Action, Notice
-from integrations.states import ActionState, NoticeState
+from opsdesk.lib.money import Money
 from opsdesk.lib.wording import lasted, span
-from opsdesk.screens import waiting
-from opsdesk.screens.medians import SAMPLE, MedianOf
-from opsdesk.screens.waiting import Waiting
-from workflows.models import Event, FailureItem
-from workflows.states import Tier
+from opsdesk.screens.usual import SAMPLE, NineTenthsOf
+from workflows.waits import Look, Waiting, WaitingKind, rows_of, waiting_kinds
 
-LATELY = timedelta(days=7)
+MOST = 200  # rows of one kind that are looked at, the longest waiting first
+LATELY = timedelta(days=30)
 SHOWN = 20  # rows a kind, unless only that kind is asked for
 DESK, NOBODY = "desk", "nobody"
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A sort of waiting; `usual` holds unless enough of it finished lately to know better."""
-
-    key: str
-    label: str
-    icon: str
-    usual: timedelta
-    look: Callable[[Membership, datetime], Iterator[Waiting]]
-
-
-KINDS = (
-    Kind("money", "Money under way", "banknote", timedelta(minutes=1), waiting.actions),
-    Kind("runs", "Runs", "activity", timedelta(minutes=1), waiting.runs),
-    Kind("reviews", "Reviews", "inbox", timedelta(hours=4), waiting.reviews),
-    Kind("windows", "Objection windows", "timer", timedelta(minutes=1), waiting.windows),
-    Kind("failures", "Failures without an owner", "triangle-alert", timedelta(hours=1), waiting.failures),
-    Kind("events", "Events", "mail", timedelta(minutes=1), waiting.events),
-    Kind("payments", "Payments to read again", "refresh-cw", timedelta(minutes=1), waiting.payments),
-)
+# In this order where two groups are equally far beyond normal; what other rooms add comes after.
+_ORDER = ("money", "breakers", "differences", "runs", "reviews", "windows", "failures", "events", "payments")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One thing with its age and what is usual."""
+    """One thing with its age and what is usual; `known` says that this was measured."""
 
     waiting: Waiting
     age: timedelta
     usual: timedelta
+    known: bool
+
+    @property
+    def beyond(self) -> float:
+        """How many times the usual it has waited."""
+        return self.age / max(self.usual, timedelta(milliseconds=1))
 
     @property
     def owner_key(self) -> str:
@@ -63,28 +45,21 @@ class Row:
 
     @property
     def usual_words(self) -> str:
-        """What is usual, also where that is less than a second."""
-        return lasted(self.usual)
+        """What is usual, also where that is less than a second; where too few finished, what it should take."""
+        return f"normal {lasted(self.usual)}" if self.known else f"at most {lasted(self.usual)}"
 
     @property
     def label(self) -> str:
         """The bar in words."""
-        return f"waits {span(self.age)}, normal {self.usual_words}"
+        return f"waits {span(self.age)}, {self.usual_words}"
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
     """All of one kind, the most over usual first."""
 
-    kind: Kind
+    kind: WaitingKind
     rows: Sequence[Row]
-    usual: timedelta
-    known: bool
-
-    @property
-    def usual_words(self) -> str:
-        """What is usual, also where that is less than a second."""
-        return lasted(self.usual)
 
     @property
     def count(self) -> int:
@@ -96,18 +71,58 @@ class Group:
         """The first rows."""
         return self.rows[:SHOWN]
 
+    @property
+    def beyond(self) -> float:
+        """How far its worst row is beyond normal."""
+        return max(row.beyond for row in self.rows)
 
-def groups(member: Membership, now: datetime) -> list[Group]:
-    """Every kind of which something waits: one statement a kind, and one for what is usual."""
-    found = [(kind, list(kind.look(member, now))) for kind in KINDS]
-    lately = _usual(member, now) if any(rows for _, rows in found) else {}
-    return [_group(kind, rows, lately.get(kind.key), now) for kind, rows in found if rows]
+    @property
+    def sums(self) -> list[Money]:
+        """What the rows are about, one sum a currency."""
+        minor: dict[str, int] = defaultdict(int)
+        for amount in (row.waiting.amount for row in self.rows):
+            if amount is not None:
+                minor[amount.currency] += amount.minor
+        return [Money(total, currency) for currency, total in sorted(minor.items())]
 
 
-def _group(kind: Kind, found: Sequence[Waiting], lately: timedelta | None, now: datetime) -> Group:
-    usual = lately or kind.usual
-    rows = [Row(each, max(now - each.since, timedelta(0)), usual) for each in found]
-    return Group(kind, sorted(rows, key=lambda row: row.age, reverse=True), usual, lately is not None)
+def groups(look: Look) -> list[Group]:
+    """Every kind of which something waits, the farthest beyond normal first.
+
+    One statement a kind, and one for what is usual, however many rows there are.
+    """
+    found = [(kind, [kind.tell(row, look) for row in rows_of(kind, look)[:MOST]]) for kind in waiting_kinds()]
+    usual = _usual(look, found)
+    listed = [_group(kind, things, usual, look) for kind, things in found if things]
+    return sorted(listed, key=lambda group: (-group.beyond, _place(group.kind)))
+
+
+def _place(kind: WaitingKind) -> int:
+    return _ORDER.index(kind.key) if kind.key in _ORDER else len(_ORDER)
+
+
+def _group(kind: WaitingKind, found: Sequence[Waiting], usual: Mapping[tuple[str, str], Any], look: Look) -> Group:
+    rows = []
+    for each in found:
+        lately = usual.get((kind.key, each.sort))
+        age = max(look.now - each.since, timedelta(0))
+        rows.append(Row(each, age, lately or kind.limit, known=lately is not None))
+    return Group(kind, sorted(rows, key=lambda row: row.beyond, reverse=True))
+
+
+def _usual(look: Look, found: Sequence[tuple[WaitingKind, Sequence[Waiting]]]) -> dict[tuple[str, str], Any]:
+    """What nine in ten of each sort that was found stayed within, of those that finished lately, in one statement."""
+    since = look.now - LATELY
+    samples: dict[tuple[str, str], NineTenthsOf] = {}
+    for kind, things in found:
+        if kind.took is not None:
+            for sort in {each.sort for each in things}:
+                samples[kind.key, sort] = NineTenthsOf(kind.took(look.member, since, sort)[:SAMPLE])
+    if not samples:
+        return {}
+    named = {f"usual_{place}": sample for place, sample in enumerate(samples.values())}
+    row = Membership.objects.filter(pk=look.member.pk).values(**named).get()
+    return dict(zip(samples, row.values(), strict=True))
 
 
 def owners(found: Sequence[Group]) -> list[tuple[str, str]]:
@@ -122,29 +137,7 @@ def owners(found: Sequence[Group]) -> list[tuple[str, str]]:
     return [*((key, key) for key in (NOBODY, DESK) if key in keys), *named]
 
 
-def _usual(member: Membership, now: datetime) -> dict[str, timedelta | None]:
-    """How long what finished in the last days took, by kind; None where too few did."""
-    since = now - LATELY
-    closed = {"case__organization_id": member.organization_id, "case__closed_at__gte": since}
-    newest = "-case__closed_at"
-    samples: dict[str, Any] = {
-        "money": Action.objects.filter(state=ActionState.VERIFIED, **closed)
-        .order_by(newest)
-        .values(took=F("verified_at") - F("created_at")),
-        "reviews": Review.objects.filter(state__in=REVIEW_FINAL, tier=Tier.FULL_REVIEW, **closed)
-        .order_by(newest)
-        .values(took=F("closed_at") - F("opened_at")),
-        "windows": Notice.objects.filter(state=NoticeState.DELIVERED, channel=Notice.Channel.MAIL, **closed)
-        .order_by(newest)
-        .values(took=F("delivered_at") - F("created_at")),
-        "failures": FailureItem.objects.filter(failure__organization_id=member.organization_id, repaired_at__gte=since)
-        .order_by("-pk")
-        .values(took=F("repaired_at") - F("at")),
-        "events": Event.objects.visible_to(member)
-        .filter(received_at__gte=since, looked_at__isnull=False)
-        .order_by("-pk")
-        .values(took=F("looked_at") - F("received_at")),
-    }
-    medians = {kind: MedianOf(rows[:SAMPLE]) for kind, rows in samples.items()}
-    found: Mapping[str, Any] = Membership.objects.filter(pk=member.pk).values(**medians).get()
-    return dict(found)
+def every_row(look: Look) -> QuerySet[Any]:
+    """The rows of all kinds together, to be counted."""
+    first, *more = (rows_of(kind, look).order_by().values("pk") for kind in waiting_kinds())
+    return first.union(*more, all=True)

@@ -13,30 +13,36 @@ from opsdesk.lib.htmx import render_page
 from opsdesk.lib.paging import with_query
 from opsdesk.lib.requests import OpsRequest
 from opsdesk.screens import stalls
-from opsdesk.screens.waiting import MOST
+from workflows.waits import Look
 
 
 @require_GET
 @requires(Permission.SEE_DESK)
 def index(request: OpsRequest) -> HttpResponse:
-    """All kinds, or those that `?kind=` and `?owner=` leave."""
-    now = clock.now()
-    everything = stalls.groups(request.membership, now)
-    owners = stalls.owners(everything)
+    """What waits too long, or with `?show=all` all that waits; `?kind=` and `?owner=` narrow it."""
+    everything = request.GET.get("show") == "all"
+    look = Look(request.membership, clock.now(), everything)
+    found = stalls.groups(look)
+    owners = stalls.owners(found)
     owner = next((key for key, _ in owners if key == request.GET.get("owner")), "")
-    groups = [replace(group, rows=_owned(group.rows, owner)) for group in everything] if owner else everything
+    groups = [replace(group, rows=_owned(group.rows, owner)) for group in found] if owner else found
     groups = [group for group in groups if group.rows]
     kind = next((group.kind.key for group in groups if group.kind.key == request.GET.get("kind")), "")
     context = {
         "groups": [group for group in groups if kind in ("", group.kind.key)],
         "chips": _chips(request, groups, kind),
+        "views": [
+            {"label": "Too long", "url": with_query(request, show=None, kind=None), "current": not everything},
+            {"label": "All that waits", "url": with_query(request, show="all", kind=None), "current": everything},
+        ],
+        "everything": everything,
         "kind": kind,
         "owners": owners,
         "owner": owner,
         "total": sum(len(group.rows) for group in groups),
-        "anything": bool(everything),
-        "now": now,
-        "most": MOST,
+        "anything": bool(found),
+        "now": look.now,
+        "most": stalls.MOST,
     }
     return render_page(request, "opsdesk/stalled.html", "opsdesk/_stalled_board.html", context)
 

@@ -25,6 +25,7 @@ class RuleSet(Movable):
     workflow = models.ForeignKey(Workflow, on_delete=models.PROTECT, related_name="rule_sets")
     number = models.PositiveIntegerField()
     state = models.CharField(max_length=10, choices=VersionState, default=VersionState.DRAFT, editable=False)
+    drafted_at = models.DateTimeField(db_default=Now(), editable=False)
     published_at = models.DateTimeField(null=True, editable=False)
     published_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, editable=False, related_name="+")
     edited_by = models.ForeignKey(

@@ -3,6 +3,7 @@
 import pgtrigger
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 
 from accounts.models import Organization, User
 from opsdesk.lib.states import Movable, known_states
@@ -64,6 +65,7 @@ class WorkflowVersion(Movable):
         db_default=0,
         help_text="Openings with the same of these fields within so many seconds are one run; 0: each is its own.",
     )
+    drafted_at = models.DateTimeField(db_default=Now(), editable=False)
     published_at = models.DateTimeField(null=True, editable=False)
     published_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, editable=False, related_name="+")
 

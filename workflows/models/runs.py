@@ -155,6 +155,7 @@ class Run(Movable):
             ),
             models.Index(name="workflows_run_leased", fields=["lease_until"], condition=Q(state=RunState.RUNNING)),
             models.Index(name="workflows_run_list", fields=["organization", "-id"]),
+            models.Index(name="workflows_run_paused", fields=["paused_at"], condition=Q(paused_at__isnull=False)),
             models.Index(name="workflows_run_begun_by", fields=["trigger", "-id"], condition=~Q(trigger=None)),
             models.Index(name="workflows_run_children", fields=["parent"], condition=~Q(parent=None)),
             models.Index(

@@ -1,0 +1,104 @@
+"""What waits for people: reviews, fast-track cases whose clock has not started, and drafts of thresholds."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import F, Q, QuerySet
+from django.urls import reverse
+
+from accounts.models import Membership
+from accounts.roles import Permission
+from approvals.models import Policy, Review
+from approvals.states import REVIEW_FINAL, ReviewState
+from integrations.models import Notice
+from integrations.states import NoticeState
+from workflows.stalls import draft_kind
+from workflows.states import Tier
+from workflows.waits import GRACE, Help, Look, Waiting, WaitingKind, add_waiting_kind
+
+_SETTLING = [ReviewState.APPROVING, ReviewState.REJECTING]
+
+
+def _reviews(look: Look) -> QuerySet[Any]:
+    """Reviews past their time, reviews on which nobody may vote, and decisions that no timer carried out."""
+    waits = Q(state=ReviewState.OPEN)
+    if look.everything:
+        # Those whose clock has not started, or runs, are of another kind while they are in time.
+        waits &= Q(tier=Tier.FULL_REVIEW) | Q(due_at__lt=look.now) | ~Q(blocked_reason="")
+    else:
+        waits &= Q(due_at__lt=look.now) | ~Q(blocked_reason="")
+    left = Q(state__in=_SETTLING, settles_at__lt=look.now - GRACE)
+    rows = Review.objects.visible_to(look.member).filter(waits | left)
+    return rows.select_related("case", "assignee").order_by("opened_at")
+
+
+def _tell_review(row: Review, look: Look) -> Waiting:
+    return _told(row, look, _why_undecided(row, look))
+
+
+def _why_undecided(review: Review, look: Look) -> str:
+    if review.state != ReviewState.OPEN:
+        return f"{review.get_state_display()}; no timer has carried it out."
+    if review.blocked_reason:
+        return review.blocked_reason
+    late = " and is late" if review.due_at < look.now else ""
+    if review.assignee_id == look.member.user_id:
+        return f"It waits for you{late}."
+    whose = f"{review.assignee} has it" if review.assignee else "Nobody has it"
+    return f"{whose}{late.replace('and is', 'and it is')}."
+
+
+def _told(review: Review, look: Look, reason: str) -> Waiting:
+    case = reverse("approvals:case", args=[review.case_id])
+    blocked = bool(review.blocked_reason) and look.member.may(Permission.MANAGE)
+    give = Help("Give it to somebody", reverse("approvals:escalations"))
+    return Waiting(
+        title=review.case.who,
+        url=case,
+        detail=f"{review.case}{f', {review.case.amount}' if review.case.amount else ''}",
+        reason=reason,
+        since=review.opened_at,
+        help=give if blocked else Help("Open the case", case),
+        sort=review.tier,
+        owner=review.assignee,
+        amount=review.case.amount,
+    )
+
+
+def _decided(member: Membership, since: datetime, sort: str) -> QuerySet[Any, Any]:
+    rows = Review.objects.filter(
+        state__in=REVIEW_FINAL, tier=sort, case__organization_id=member.organization_id, case__closed_at__gte=since
+    )
+    return rows.order_by("-case__closed_at").values(took=F("closed_at") - F("opened_at"))
+
+
+def _windows(look: Look) -> QuerySet[Any]:
+    """Fast-track cases whose clock has not started, because no notice is known to have arrived."""
+    waits = Q(state=ReviewState.OPEN, tier=Tier.FAST_TRACK, objection_ends_at=None)
+    if not look.everything:
+        waits &= Q(opened_at__lt=look.now - GRACE)
+    rows = Review.objects.visible_to(look.member).filter(waits)
+    return rows.select_related("case", "assignee").order_by("opened_at")
+
+
+def _tell_window(row: Review, look: Look) -> Waiting:
+    return _told(row, look, "The notice has not arrived, so its clock has not started.")
+
+
+def _delivered(member: Membership, since: datetime, sort: str) -> QuerySet[Any, Any]:
+    rows = Notice.objects.filter(
+        state=NoticeState.DELIVERED,
+        channel=Notice.Channel.MAIL,
+        case__organization_id=member.organization_id,
+        case__closed_at__gte=since,
+    )
+    return rows.order_by("-case__closed_at").values(took=F("delivered_at") - F("created_at"))
+
+
+def register() -> None:
+    """Have the board show these."""
+    add_waiting_kind(WaitingKind("reviews", "Reviews", "inbox", timedelta(hours=4), _reviews, _tell_review, _decided))
+    add_waiting_kind(
+        WaitingKind("windows", "Objection windows", "timer", timedelta(minutes=1), _windows, _tell_window, _delivered)
+    )
+    add_waiting_kind(draft_kind("policies", "Drafts of thresholds", Policy))
