@@ -54,6 +54,18 @@ class Hours:
             day += timedelta(days=1)
         raise ValueError(_NEVER_OPEN)
 
+    def between(self, start: datetime, end: datetime) -> timedelta:
+        """How much business time lies between two instants; nothing when `end` is not later."""
+        found = timedelta()
+        day = start.astimezone(self.zone).date() - timedelta(days=1)  # the shift of last night may go on
+        last = end.astimezone(self.zone).date()
+        while day <= last:
+            hours = self.span_of(day)
+            if hours is not None:
+                found += max(min(hours[1], end) - max(hours[0], start), timedelta())
+            day += timedelta(days=1)
+        return found
+
     def next_working_day(self, start: datetime, at: time) -> datetime:
         """The instant (UTC) at which the clock on the wall shows `at` on the first working day after that of `start`.
 

@@ -15,6 +15,7 @@ class Permission(models.TextChoices):
     SEE_DESK = "see_desk", "see cases, reviews and runs"
     DECIDE = "decide", "vote on reviews"
     CORRECT = "correct", "correct the data of a case"
+    COMMENT = "comment", "comment on cases"
     ASK = "ask", "fill in forms that open cases"
     MANAGE = "manage", "object, reassign and read escalations"
     REPAIR = "repair", "work on failures and runs"
@@ -25,7 +26,7 @@ class Permission(models.TextChoices):
 
 
 _DESK = {Permission.SEE_DESK}
-_WORK = _DESK | {Permission.DECIDE, Permission.CORRECT, Permission.ASK}
+_WORK = _DESK | {Permission.DECIDE, Permission.CORRECT, Permission.ASK, Permission.COMMENT}
 GRANTS: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: frozenset(_DESK),
     Role.OPERATOR: frozenset(_WORK),
@@ -33,6 +34,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
     Role.ADMIN: frozenset(
         _DESK
         | {
+            Permission.COMMENT,
             Permission.MANAGE,
             Permission.REPAIR,
             Permission.CONNECT,

@@ -9,7 +9,9 @@ class ApprovalsConfig(AppConfig):
     def ready(self) -> None:
         from approvals import (
             askable,
+            asking,
             awaiting,
+            bulk_kinds,
             grants,
             recovering,
             running_limits,
@@ -30,6 +32,8 @@ class ApprovalsConfig(AppConfig):
         registry.add_awaited(WaitsFor.REVIEW, awaiting.awaited)
         registry.add_tier_check(askable.why_nobody)
         registry.add_withdrawal(services.void_open)
+        registry.add_news(asking.ANSWER_EVENT, asking.take_news)
+        bulk_kinds.register()
         watching.register()
         stalls.register()
         registry.add_recovery_ending(recovering.begin_windows_anew)

@@ -19,6 +19,8 @@ def awaited(run_ids: Collection[int]) -> dict[int, Awaited]:
 
 
 def _words(review: Review, left: list[AskedStage]) -> Awaited:
+    if review.state == ReviewState.ASKED:
+        return Awaited("the requester's answer", "Comes back to people then, with the time that was left")
     if review.state != ReviewState.OPEN:
         whom = "the moments in which the decision can be taken back to pass"
         return Awaited(whom, "It takes effect by itself then", review.settles_at)

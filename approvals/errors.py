@@ -43,6 +43,28 @@ class NothingToRefund(DomainError):
     message = "No payment is named, so there is nothing the money could go back to: correct the request, or reject it."
 
 
+class WrongAmount(DomainError):
+    """Less can be approved than is asked, never more, and never nothing."""
+
+
+class BadMoment(DomainError):
+    """A review cannot be put off until then."""
+
+
+class NotTogether(DomainError):
+    """A case that is decided one by one, not in a bulk."""
+
+
+class NotAsked(DomainError):
+    """There is no question that waits for this answer: answered, no longer asked, too late, or never there."""
+
+    message = "This question no longer waits for an answer."
+
+
+class NothingSaid(DomainError):
+    """A question, an answer or a comment without words."""
+
+
 class TooLate(DomainError):
     """The window for taking a decision back has passed."""
 

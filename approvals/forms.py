@@ -12,6 +12,7 @@ from approvals.filters import AmountField
 from approvals.models import Absence, ReasonCode, Review
 from approvals.services import Rationale
 from approvals.states import Verdict
+from opsdesk.lib.money import BadAmount, Money
 from opsdesk.lib.wording import visible
 from workflows.cases import CORRECTABLE
 from workflows.models import Case
@@ -19,10 +20,15 @@ from workflows.models import Case
 LONGEST_TEXT = 2000
 
 
+# What the button says that approves only a part of the amount.
+LESS = "less"
+
+
 class DecisionForm(forms.Form):
     """One verdict with its rationale. Each verdict has a list of reasons of its own."""
 
-    verdict = forms.ChoiceField(choices=Verdict.choices)
+    verdict = forms.ChoiceField(choices=[*Verdict.choices, (LESS, "Approve less")])
+    amount = forms.CharField(required=False, max_length=24)
     reason_approve = forms.CharField(required=False)
     reason_reject = forms.CharField(required=False)
     text = forms.CharField(required=False, max_length=LONGEST_TEXT)
@@ -40,6 +46,8 @@ class DecisionForm(forms.Form):
         verdict = cleaned.get("verdict")
         if not verdict:
             return cleaned
+        self._clean_amount(cleaned)
+        verdict = cleaned["verdict"]
         name = f"reason_{verdict}"
         code = self.codes.get(cleaned.get(name, ""))
         if code is None or not code.fits(self.review.case.kind, verdict):
@@ -54,6 +62,23 @@ class DecisionForm(forms.Form):
             self.add_error("second_look", "Look at the evidence a second time, and say that you did.")
         cleaned["rationale"] = Rationale(code, text, second_look)
         return cleaned
+
+    def _clean_amount(self, cleaned: dict[str, Any]) -> None:
+        """Read the lesser amount where that button was pressed; one that is typed beside another is no accident."""
+        typed, asked = cleaned.pop("amount", "").strip(), self.review.case.amount
+        less = cleaned["verdict"] == LESS
+        cleaned["amount"] = None
+        if less:
+            cleaned["verdict"] = Verdict.APPROVE.value
+            try:
+                cleaned["amount"] = Money.parse(typed, self.review.case.currency)
+            except BadAmount as refused:
+                self.add_error("amount", str(refused) if typed else "Say how much of it is approved.")
+                return
+            if asked is None or not 0 < cleaned["amount"].minor < asked.minor:
+                self.add_error("amount", f"Approve more than nothing and less than {asked or 'what is asked'}.")
+        elif typed and cleaned["verdict"] == Verdict.APPROVE:
+            self.add_error("amount", "You typed an amount: press “Approve less”, or clear it to approve all of it.")
 
 
 class SecondOpinionForm(forms.Form):

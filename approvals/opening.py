@@ -9,6 +9,7 @@ from accounts.calendar import hours_of
 from accounts.models import Organization, Team, User
 from approvals import rungs, skills, terms, turns, voters
 from approvals.models import Review, TierSettings
+from approvals.states import ReviewState
 from auditlog.services import Actor, record
 from integrations import notices
 from opsdesk.lib import clock
@@ -112,6 +113,8 @@ def tell_of_departure(review: Review, case: Case) -> None:
 
 def waiting_words(review: Review) -> str:
     """Why the run waits, for whom: read by people."""
+    if review.state == ReviewState.ASKED:
+        return "Waits for the requester's answer; its clock stands."
     if review.blocked_reason:
         return review.blocked_reason
     whom = str(review.assignee) if review.assignee else "whoever takes it"

@@ -16,6 +16,19 @@ def begin(review: Review) -> None:
 
 
 def due_at(review: Review, after_minutes: int) -> datetime:
-    """The instant at which so many business minutes have passed since the review was opened."""
+    """The instant at which so many business minutes have passed since the review was opened.
+
+    Those in which it waited for the requester's answer do not count.
+    """
     hours = hours_of(Organization.objects.get(pk=review.organization_id))
-    return hours.add(review.opened_at, timedelta(minutes=after_minutes))
+    answered = review.questions.exclude(closed_at=None).values_list("asked_at", "closed_at")
+    stood = sum((hours.between(asked_at, closed_at) for asked_at, closed_at in answered if closed_at), timedelta())
+    return hours.add(review.opened_at, timedelta(minutes=after_minutes) + stood)
+
+
+def go_on(review: Review) -> None:
+    """After its clock has stood, the next rung is due as much later; the caller holds the review's lock."""
+    following = Rung.objects.filter(tier=review.settings_id, after_minutes__gt=review.climbed_minutes)
+    first = following.order_by("after_minutes").first()
+    review.rung_due_at = due_at(review, first.after_minutes) if first else None
+    review.save(update_fields=["rung_due_at"])

@@ -5,21 +5,25 @@ from datetime import timedelta
 
 from django.db import transaction
 
-from accounts.models import User
+from accounts.models import Team, User
 from approvals import claims, opening, rungs, terms, voters
 from approvals.errors import (
     AlreadyDecided,
     ContentChanged,
+    NotAVoter,
     NothingToRefund,
     RationaleMissing,
     SelfApproval,
     TooLate,
+    WrongAmount,
 )
-from approvals.models import ReasonCode, Review, TierSettings, Vote
-from approvals.states import REVIEW_FINAL, ReviewState, Verdict
+from approvals.grants import least_of
+from approvals.models import Question, ReasonCode, Review, TierSettings, Vote
+from approvals.states import REVIEW_FINAL, QuestionState, ReviewState, Verdict
 from auditlog.services import Actor, record
 from opsdesk.lib import clock
 from opsdesk.lib.crashing import crashpoint
+from opsdesk.lib.money import Money
 from workflows import cases
 from workflows.models import Case
 from workflows.states import Tier
@@ -44,12 +48,22 @@ def locked_review(review_id: int) -> tuple[Case, Review]:
 
 
 @transaction.atomic
-def decide(review_id: int, *, voter: User, verdict: Verdict, rationale: Rationale, seen: str) -> Review:
+def decide(
+    review_id: int,
+    *,
+    voter: User,
+    verdict: Verdict,
+    rationale: Rationale,
+    seen: str,
+    amount: Money | None = None,
+    bulk_id: int | None = None,
+) -> Review:
     """Cast one vote; a rejection or the last vote decides, and takes effect after the undo window.
 
-    `seen` is the content hash of what the person looked at. Raises AlreadyDecided, ContentChanged, SelfApproval,
-    NotAVoter, VotedBefore, HeldByAnother,
-    RationaleMissing, NothingToRefund.
+    `seen` is the content hash of what the person looked at; `amount` what is approved, where not all that is asked;
+    `bulk_id` the bulk that this is an item of.
+    Raises AlreadyDecided, ContentChanged, SelfApproval, NotAVoter, VotedBefore, HeldByAnother, RationaleMissing,
+    NothingToRefund, WrongAmount.
     """
     case, review = locked_review(review_id)
     refuse_if_decided(review)
@@ -60,6 +74,7 @@ def decide(review_id: int, *, voter: User, verdict: Verdict, rationale: Rational
     _check_rationale(review, case, verdict, rationale)
     if verdict == Verdict.APPROVE and not case.target:
         raise NothingToRefund
+    lesser = _lesser(review, verdict, amount)
     vote = Vote.objects.create(
         review=review,
         stage=review.stage,
@@ -71,6 +86,7 @@ def decide(review_id: int, *, voter: User, verdict: Verdict, rationale: Rational
         reason_code=rationale.code,
         text=rationale.text,
         second_look=rationale.second_look,
+        amount_minor=lesser,
         content_hash=review.content_hash,
     )
     record(
@@ -82,9 +98,11 @@ def decide(review_id: int, *, voter: User, verdict: Verdict, rationale: Rational
         after={
             "stage": review.stage,
             "code": rationale.code.code,
-            "amount": case.amount_minor,
+            "amount": case.amount_minor if lesser is None else lesser,
+            "asked": case.amount_minor,
             "hash": vote.content_hash,
             **({"for": str(absence.user)} if absence else {}),
+            **({"bulk": bulk_id} if bulk_id is not None else {}),
         },
         reason=f"{rationale.code.label}. {rationale.text}".strip()
         + (f" For {absence.user}, away until {absence.ends_on}." if absence else ""),
@@ -113,6 +131,29 @@ def _check_rationale(review: Review, case: Case, verdict: Verdict, rationale: Ra
         raise RationaleMissing(f"Say why in a sentence of at least {asked.text_minimum} characters.")
     if (asked.second_look or code.second_look) and not rationale.second_look:
         raise RationaleMissing("Look at the evidence a second time, and say that you did.")
+
+
+def _lesser(review: Review, verdict: Verdict, amount: Money | None) -> int | None:
+    """Minor units that a vote is for, where they are less than what is asked. Raises WrongAmount."""
+    asked = review.case.amount
+    if verdict != Verdict.APPROVE:
+        if amount is not None:
+            raise WrongAmount("A rejection is of the whole request: it has no amount.")
+        return None
+    if amount is None:
+        # What the button offered: no more than those before approved.
+        return least_of(standing_votes(review))
+    if asked is None or amount.currency != asked.currency:
+        raise WrongAmount(f"{amount} is not in the currency of the request, {review.case.currency or 'none'}.")
+    if not 0 < amount.minor <= asked.minor:
+        raise WrongAmount(f"Approve more than nothing and at most what is asked, {asked}: {amount} is not.")
+    return amount.minor if amount.minor < asked.minor else None
+
+
+def standing_votes(review: Review) -> list[Vote]:
+    """The approving votes that count now, with their voters."""
+    votes = review.votes.filter(verdict=Verdict.APPROVE, withdrawn_at=None)
+    return list(votes.select_related("voter", "review__case__requested_by_user", "review__settings", "absence__user"))
 
 
 def _after_vote(review: Review, voter: User, verdict: Verdict) -> None:
@@ -205,10 +246,15 @@ def to_full_review(review: Review) -> None:
 
 
 @transaction.atomic
-def reassign(review_id: int, *, to: User, by: User) -> Review:
-    """Give an open review to somebody else who may vote on it. Raises NotAVoter and the like."""
+def reassign(review_id: int, *, to: User | Team, by: User) -> Review:
+    """Give an open review to somebody else who may vote on it, or to whoever in a team may and is the least busy.
+
+    Raises AlreadyDecided, NotAVoter, SelfApproval and the like.
+    """
     case, review = locked_review(review_id)
     refuse_if_decided(review)
+    if isinstance(to, Team):
+        to = _anybody_of(to, review)
     voters.check_voter(review, voters.stage_of(review), to)
     before = str(review.assignee or "nobody")
     review.assignee, review.assigned_at = to, clock.now()
@@ -226,6 +272,17 @@ def reassign(review_id: int, *, to: User, by: User) -> Review:
         reason=f"{by} gave it to {to}.",
     )
     return review
+
+
+def _anybody_of(team: Team, review: Review) -> User:
+    if team.organization_id != review.organization_id:
+        raise NotAVoter("There is no such team.")
+    able = voters.eligible(review, voters.stage_of(review))
+    members = set(team.members.values_list("pk", flat=True))
+    found = next((user for user in able if user.pk in members), None)
+    if found is None:
+        raise NotAVoter(f"Nobody in {team} may vote on this case now.")
+    return found
 
 
 @transaction.atomic
@@ -250,6 +307,8 @@ def void_open(case: Case, reason: str) -> None:
     """Close every review of a case whose content changed or which was withdrawn; the caller holds the case's lock."""
     for review in Review.objects.locked().filter(case=case).exclude(state__in=REVIEW_FINAL):
         review.move_to(ReviewState.VOID, closed_at=clock.now(), objection_ends_at=None, settles_at=None)
+        for question in Question.objects.locked().filter(review=review, state=QuestionState.OPEN):
+            question.move_to(QuestionState.WITHDRAWN, closed_at=clock.now())
         record(
             "approvals.review.voided",
             actor=Actor.desk("approvals"),

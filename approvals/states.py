@@ -1,4 +1,4 @@
-"""The state machine of a review. Read the table as “from this state you may go to any of these”."""
+"""The state machines of a review and of a question. Read the table as “from this state you may go to any of these”."""
 
 from collections.abc import Mapping
 
@@ -7,6 +7,7 @@ from django.db import models
 
 class ReviewState(models.TextChoices):
     OPEN = "open", "Waiting for a decision"
+    ASKED = "asked", "Waiting for an answer"
     APPROVING = "approving", "Approved, can be taken back"
     REJECTING = "rejecting", "Rejected, can be taken back"
     APPROVED = "approved", "Approved"
@@ -17,7 +18,11 @@ class ReviewState(models.TextChoices):
 REVIEW_FINAL = frozenset({ReviewState.APPROVED, ReviewState.REJECTED, ReviewState.VOID})
 REVIEW_MOVES: Mapping[str, frozenset[str]] = {
     # The last vote opens a short window for second thoughts; only the objection timer approves directly.
-    ReviewState.OPEN: frozenset({ReviewState.APPROVING, ReviewState.REJECTING, ReviewState.APPROVED, ReviewState.VOID}),
+    ReviewState.OPEN: frozenset(
+        {ReviewState.ASKED, ReviewState.APPROVING, ReviewState.REJECTING, ReviewState.APPROVED, ReviewState.VOID}
+    ),
+    # While the requester is asked, nothing is decided and no clock runs.
+    ReviewState.ASKED: frozenset({ReviewState.OPEN, ReviewState.VOID}),
     ReviewState.APPROVING: frozenset({ReviewState.APPROVED, ReviewState.OPEN, ReviewState.VOID}),
     ReviewState.REJECTING: frozenset({ReviewState.REJECTED, ReviewState.OPEN, ReviewState.VOID}),
     ReviewState.APPROVED: frozenset(),
@@ -37,6 +42,19 @@ SECOND_OPINION_MOVES: Mapping[str, frozenset[str]] = {
     SecondOpinionState.OPEN: frozenset({SecondOpinionState.AGREED, SecondOpinionState.DISAGREED}),
     SecondOpinionState.AGREED: frozenset(),
     SecondOpinionState.DISAGREED: frozenset(),
+}
+
+
+class QuestionState(models.TextChoices):
+    OPEN = "open", "Waits for an answer"
+    ANSWERED = "answered", "Answered"
+    WITHDRAWN = "withdrawn", "No longer asked"
+
+
+QUESTION_MOVES: Mapping[str, frozenset[str]] = {
+    QuestionState.OPEN: frozenset({QuestionState.ANSWERED, QuestionState.WITHDRAWN}),
+    QuestionState.ANSWERED: frozenset(),
+    QuestionState.WITHDRAWN: frozenset(),
 }
 
 

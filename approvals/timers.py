@@ -10,9 +10,9 @@ from django.db.models.functions import Cast, Concat, Now
 
 from accounts.calendar import hours_of
 from accounts.models import Organization
-from approvals import second_opinions, services, terms, voters
-from approvals.grants import Source, grant
-from approvals.models import Review, Vote
+from approvals import second_opinions, services, snoozing, terms, voters
+from approvals.grants import Source, grant, least_of
+from approvals.models import Review
 from approvals.states import ReviewState
 from auditlog.services import Actor, record
 from integrations.models import Notice
@@ -22,7 +22,7 @@ from opsdesk.lib.crashing import Point, crashpoint
 from opsdesk.lib.database import is_lost
 from opsdesk.lib.states import Overtaken
 from workflows.engine import repairing
-from workflows.models import Case
+from workflows.models import Authorization, Case
 from workflows.recovery import mode
 from workflows.states import Tier
 
@@ -46,6 +46,7 @@ def settle_due(limit: int = 50) -> int:
         + _move_each(ended[:limit], leave, "leave.after_commit")
         + _move_each(arrived[:limit], _start_window, "window.after_commit")
         + _move_each(lost[:limit], _give_up_window, "window.after_commit")
+        + _move_each(snoozing.due()[:limit], snoozing.wake_if_due, "settle.after_commit")
     )
 
 
@@ -76,26 +77,20 @@ def settle(review_id: int) -> int:
         _tell(review, case, "rejected", f"{review.decided_by} rejected it.")
         second_opinions.sample(review)
     else:
-        lost = voters.why_lost(_standing_votes(review))
+        standing = services.standing_votes(review)
+        lost = voters.why_lost(standing)
         if lost or review.content_hash != case.content_hash(review.run.facts):
             _ask_again(review, case, f"{lost}." if lost else "The content changed after the vote.")
             return 1
         review.move_to(ReviewState.APPROVED, closed_at=clock.now())
-        people = voters.names([vote.voter for vote in _standing_votes(review)], joint="and")
-        _authorize(review, case, Source.PEOPLE, people)
-        _tell(review, case, "approved", f"Approved by {people}.")
+        people = voters.names([vote.voter for vote in standing], joint="and")
+        authorization = _authorize(review, case, Source.PEOPLE, people, least_of(standing))
+        less = f": {authorization.amount} of {case.amount}" if authorization.amount != case.amount else ""
+        _tell(review, case, "approved", f"Approved by {people}{less}.")
         second_opinions.sample(review)
     repairing.resume(review.run_id)
     crashpoint("settle.before_commit")
     return 1
-
-
-def _standing_votes(review: Review) -> list[Vote]:
-    return list(
-        review.votes.filter(verdict="approve", withdrawn_at=None).select_related(
-            "voter", "review__case__requested_by_user", "review__settings"
-        )
-    )
 
 
 def _ask_again(review: Review, case: Case, reason: str) -> None:
@@ -131,8 +126,10 @@ def leave(review_id: int) -> int:
     return 1
 
 
-def _authorize(review: Review, case: Case, source: Source, words: str) -> None:
-    authorization = grant(case, review.run, review.decision, source=source, granted_by=words)
+def _authorize(
+    review: Review, case: Case, source: Source, words: str, amount_minor: int | None = None
+) -> Authorization:
+    authorization = grant(case, review.run, review.decision, source=source, granted_by=words, amount_minor=amount_minor)
     authorization.save()
     record(
         "approvals.authorization.granted",
@@ -143,6 +140,7 @@ def _authorize(review: Review, case: Case, source: Source, words: str) -> None:
         after={"amount": authorization.amount_minor, "currency": authorization.currency, "source": source},
         reason=f"{words}. {review.decision.sentence}"[:500],
     )
+    return authorization
 
 
 def _tell(review: Review, case: Case, verb: str, reason: str) -> None:

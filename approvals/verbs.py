@@ -17,6 +17,13 @@ register(
     approvals__review__escalated="escalated the review",
     approvals__review__reassigned="reassigned the review",
     approvals__second_opinion__given="gave the second opinion",
+    approvals__review__asked="asked the requester in the review",
+    approvals__review__answered="answered the question of the review",
+    approvals__review__linked="made a new link for the answer in the review",
+    approvals__review__unasked="went on without an answer in the review",
+    approvals__review__snoozed="put off the review",
+    approvals__review__woke="put the review back into the queue",
+    approvals__case__commented="commented on",
     approvals__review__blocked="found nobody who may vote on the review",
 )
 register(

@@ -95,6 +95,9 @@ def involved_in(review: Review) -> set[str]:
     people = {person_key(correction.user) for correction in corrections}
     if case.requested_by_user is not None:
         people.add(person_key(case.requested_by_user))
+    if review.run.trigger_id is not None and review.run.version.published_by is not None:
+        # Whoever put a trigger in force asked for all that it begins.
+        people.add(person_key(review.run.version.published_by))
     # A customer with an account of the desk is the beneficiary.
     if case.party:
         people |= {person_key(user) for user in User.objects.filter(username__iexact=case.party)}

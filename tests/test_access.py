@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 quiet = pytest.fixture(autouse=True)(quietly)
 
 TABLE = Path(__file__).with_name("access_table.txt")
-PUBLIC = {"accounts:sign_in", "healthz", "readyz", "metrics", "integrations:receive"}
+PUBLIC = {"accounts:sign_in", "healthz", "readyz", "metrics", "integrations:receive", "approvals:answer_link"}
 # Keys of nothing: never given, larger than any column.
 NOBODYS = ("987654321", "1" * 30)
 Desk = tuple[Organization, dict[str, User]]

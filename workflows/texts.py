@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from opsdesk.lib.money import Money
 from opsdesk.lib.wording import visible
 from workflows import facts
 from workflows.models import Case
@@ -14,11 +15,19 @@ from workflows.models import Case
 LONGEST = 2_000  # characters
 _PLACE = re.compile(r"\{([^{}]*)\}")
 
+
+def _granted(case: Case) -> Money | None:
+    """The most that may go back: people may have approved less than what is asked."""
+    grant = case.authorizations.order_by("-pk").first()
+    return grant.amount if grant is not None else None
+
+
 CASE_VALUES: dict[str, Callable[[Case], str]] = {
     "case": str,
     "case.key": lambda case: case.key,
     "case.who": lambda case: case.who,
     "case.amount": lambda case: str(case.amount) if case.amount else "no amount",
+    "case.granted": lambda case: str(granted) if (granted := _granted(case)) else "nothing",
     "case.reason": lambda case: case.reason or "no reason given",
     "case.standing": lambda case: case.standing,
 }

@@ -92,7 +92,7 @@ class TierAdmin(RecordedAdmin):
         (
             "Time",
             {
-                "fields": ["due_minutes", "objection_minutes", "undo_seconds"],
+                "fields": ["due_minutes", "objection_minutes", "undo_seconds", "bulk_most"],
                 "description": "Minutes are business minutes of the organization's calendar.",
             },
         ),

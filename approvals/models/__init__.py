@@ -2,8 +2,10 @@
 
 from approvals.models.absences import Absence
 from approvals.models.claims import Claim
+from approvals.models.comments import Comment
 from approvals.models.limits import RunningLimit
 from approvals.models.policy import Policy, Threshold
+from approvals.models.questions import Question
 from approvals.models.reviews import Review, Vote
 from approvals.models.second_opinions import SecondOpinion
 from approvals.models.skills import Skill
@@ -13,8 +15,10 @@ from approvals.models.trials import Flip, Trial
 __all__ = [
     "Absence",
     "Claim",
+    "Comment",
     "Flip",
     "Policy",
+    "Question",
     "ReasonCode",
     "Review",
     "Rung",

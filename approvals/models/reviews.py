@@ -12,6 +12,7 @@ from accounts.models import Membership, Organization, User
 from approvals.models.absences import Absence
 from approvals.models.tiers import ReasonCode, TierSettings
 from approvals.states import REVIEW_FINAL, REVIEW_MOVES, ReviewState, Verdict
+from opsdesk.lib.money import Money
 from opsdesk.lib.states import Movable, known_states, only_listed_moves
 from workflows.models import Case, Decision, Run
 from workflows.states import Tier
@@ -28,7 +29,7 @@ class ReviewQuerySet(models.QuerySet["Review"]):
 
     def for_queue(self) -> Self:
         """Open full reviews, first due first, with what a row shows."""
-        return self.open().filter(tier=Tier.FULL_REVIEW).select_related("case", "assignee").order_by("due_at", "pk")
+        return self.awake().filter(tier=Tier.FULL_REVIEW).select_related("case", "assignee").order_by("due_at", "pk")
 
     def leaving(self) -> Self:
         """Fast-track reviews that go out by themselves unless somebody objects, first to leave first."""
@@ -38,6 +39,14 @@ class ReviewQuerySet(models.QuerySet["Review"]):
             .select_related("case", "assignee")
             .order_by(models.F("objection_ends_at").asc(nulls_last=True), "pk")
         )
+
+    def awake(self) -> Self:
+        """Open reviews that nobody has put off."""
+        return self.open().filter(Q(snoozed_until=None) | Q(snoozed_until__lte=Now()))
+
+    def resting(self) -> Self:
+        """Reviews that come back to the queue: those that wait for an answer, and those that were put off."""
+        return self.filter(Q(state=ReviewState.ASKED) | Q(state=ReviewState.OPEN, snoozed_until__gt=Now()))
 
     def late(self) -> Self:
         """Open reviews past their due time."""
@@ -84,6 +93,11 @@ class Review(Movable):
         default=0, db_default=0, help_text="Business minutes of the last rung of the ladder that was climbed."
     )
     rung_due_at = models.DateTimeField(null=True, help_text="When the next rung is due; empty after the last.")
+    snoozed_until = models.DateTimeField(null=True, help_text="Until when it is kept out of the queue.")
+    snoozed_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    wakes_after = models.BigIntegerField(
+        null=True, help_text="Audit entry after which any other about the case puts it back earlier."
+    )
     blocked_reason = models.CharField(max_length=200, blank=True, help_text="Why nobody may vote, when nobody may.")
 
     objects: ClassVar[ReviewQuerySet] = ReviewQuerySet.as_manager()  # type: ignore[assignment]
@@ -106,6 +120,11 @@ class Review(Movable):
                 name="approvals_review_settles_iff_decided",
                 condition=Q(state__in=["approving", "rejecting"], settles_at__isnull=False)
                 | ~Q(state__in=["approving", "rejecting"]),
+            ),
+            models.CheckConstraint(
+                name="approvals_review_put_off_by_somebody",
+                condition=Q(snoozed_until=None, snoozed_by=None, wakes_after=None)
+                | Q(snoozed_until__isnull=False, snoozed_by__isnull=False),
             ),
             models.CheckConstraint(
                 name="approvals_review_only_fast_track_leaves",
@@ -135,6 +154,9 @@ class Review(Movable):
                 name="approvals_review_leaves",
                 fields=["objection_ends_at"],
                 condition=Q(state=ReviewState.OPEN),
+            ),
+            models.Index(
+                name="approvals_review_put_off", fields=["snoozed_until"], condition=Q(snoozed_until__isnull=False)
             ),
         ]
         triggers = [only_listed_moves(REVIEW_MOVES)]
@@ -166,6 +188,9 @@ class Vote(models.Model):
     second_look = models.BooleanField(
         default=False, db_default=False, help_text="Whether the person said that they looked at the evidence again."
     )
+    amount_minor = models.BigIntegerField(
+        null=True, help_text="Minor units that were approved; empty: all that is asked."
+    )
     content_hash = models.CharField(max_length=64)
     cast_at = models.DateTimeField(db_default=Now())
     withdrawn_at = models.DateTimeField(null=True)
@@ -183,12 +208,23 @@ class Vote(models.Model):
                 fields=["review", "seat_key"],
                 condition=Q(withdrawn_at=None) & ~Q(seat_key=""),
             ),
+            models.CheckConstraint(
+                name="approvals_vote_approves_an_amount",
+                condition=Q(amount_minor=None) | Q(amount_minor__gt=0, verdict=Verdict.APPROVE),
+            ),
         ]
         triggers = [
             pgtrigger.Protect(
                 name="only_withdrawn_later",
                 operation=pgtrigger.UpdateOf(
-                    "review_id", "stage", "voter_id", "person_key", "verdict", "text", "content_hash"
+                    "review_id",
+                    "stage",
+                    "voter_id",
+                    "person_key",
+                    "verdict",
+                    "text",
+                    "amount_minor",
+                    "content_hash",
                 ),
             ),
             pgtrigger.Protect(name="never_removed", operation=pgtrigger.Delete),
@@ -196,3 +232,8 @@ class Vote(models.Model):
 
     def __str__(self) -> str:
         return f"{self.voter}: {self.verdict}"
+
+    @property
+    def amount(self) -> Money | None:
+        """What was approved, where it was less than what is asked."""
+        return Money(self.amount_minor, self.review.case.currency) if self.amount_minor is not None else None

@@ -21,6 +21,9 @@ class TierSettings(models.Model):
     undo_seconds = models.PositiveSmallIntegerField(
         default=10, help_text="How long a decision can be taken back before it takes effect."
     )
+    bulk_most = models.PositiveSmallIntegerField(
+        default=50, db_default=50, help_text="How many of this tier one bulk may decide; 0: each by itself."
+    )
     text_needed = models.BooleanField(
         default=False, help_text="Whether a sentence is asked for beside the reason code."
     )

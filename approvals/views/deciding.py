@@ -16,6 +16,7 @@ from approvals.views.evidence import open_file
 from approvals.views.panel import outcome_of
 from approvals.views.showing import listing_of, show_case, show_desk, show_next, show_or_return
 from opsdesk.lib.errors import DomainError
+from opsdesk.lib.money import Money
 from opsdesk.lib.requests import OpsRequest
 
 
@@ -45,19 +46,21 @@ def decide(request: OpsRequest, pk: int) -> HttpResponse:
             verdict=verdict,
             rationale=form.cleaned_data["rationale"],
             seen=form.cleaned_data["seen"],
+            amount=form.cleaned_data["amount"],
         )
     except DomainError as refused:
         return _refused(request, pk, refused, form=form)
-    said = _said(done, verdict)
+    said = _said(done, verdict, form.cleaned_data["amount"])
     if listing is None:
         return show_or_return(request, pk, said)
     return show_next(request, listing, done, said, claiming=claiming)
 
 
-def _said(review: Review, verdict: Verdict) -> str:
+def _said(review: Review, verdict: Verdict, amount: Money | None) -> str:
+    what = f"{amount} of {review.case.amount} for {review.case}" if amount is not None else f"{review.case}"
     if review.state == ReviewState.OPEN:
-        return f"You approved {review.case}; it needs another vote."
-    return f"{'Approved' if verdict == Verdict.APPROVE else 'Rejected'} {review.case}."
+        return f"You approved {what}; it needs another vote."
+    return f"{'Approved' if verdict == Verdict.APPROVE else 'Rejected'} {what}."
 
 
 def _refused(request: OpsRequest, pk: int, refused: DomainError, *, form: DecisionForm | None = None) -> HttpResponse:

@@ -8,8 +8,9 @@ from typing import Any
 from django.shortcuts import get_object_or_404
 
 from accounts.models import Membership
-from approvals.models import Review, Vote
-from approvals.states import ReviewState
+from approvals.grants import least_of
+from approvals.models import Comment, Question, Review, Vote
+from approvals.states import QuestionState, ReviewState
 from approvals.views import story
 from approvals.views.goods import Goods, goods_of
 from approvals.views.grounds import Grounds, grounds_of
@@ -26,6 +27,7 @@ from workflows.states import CaseState
 
 # The newest entries stand on the page; a case that needs more is read in the audit log.
 MOST_ENTRIES = 60
+MOST_COMMENTS = 100
 _AT_ONCE = 8
 _TONES: dict[str, str] = {
     ActionState.VERIFIED: "ok",
@@ -80,10 +82,28 @@ class CaseFile:
     def refunded(self) -> Money | None:
         return self._money("payment.refunded")
 
+    @cached_property
+    def approved(self) -> Money | None:
+        """What the votes that stand are for, where that is less than what is asked."""
+        if self.review is None or self.review.state == ReviewState.VOID:
+            return None
+        counting = [vote for vote in self.votes if vote.review_id == self.review.pk and vote.withdrawn_at is None]
+        least = least_of(counting)
+        return Money(least, self.case.currency) if least is not None else None
+
+    @property
+    def approved_note(self) -> str:
+        return f"of {self.case.amount} asked" if self.approved else self.share
+
+    @property
+    def offered(self) -> Money | None:
+        """What the next approval would be for: no more than those before it."""
+        return self.approved or self.case.amount
+
     @property
     def shortfall(self) -> str:
         """Why the gateway would refuse what is asked, as far as the facts tell; nothing when it would not."""
-        asked, captured, refunded = self.case.amount, self.captured, self.refunded
+        asked, captured, refunded = self.offered, self.captured, self.refunded
         if asked is None or captured is None or refunded is None:
             return ""
         if asked.currency != captured.currency:
@@ -167,9 +187,25 @@ class CaseFile:
     @cached_property
     def votes(self) -> list[Vote]:
         votes = Vote.objects.filter(review__case=self.case).select_related(
-            "voter", "reason_code", "review", "absence__user"
+            "voter", "reason_code", "review__case", "absence__user"
         )
         return list(votes.order_by("-pk"))
+
+    @cached_property
+    def questions(self) -> list[Question]:
+        """What the requester was asked, the newest first."""
+        return list(Question.objects.filter(case=self.case).select_related("asked_by").order_by("-pk"))
+
+    @property
+    def question(self) -> Question | None:
+        """The question that the case waits for."""
+        return next((question for question in self.questions if question.state == QuestionState.OPEN), None)
+
+    @cached_property
+    def conversation(self) -> list[story.Said]:
+        """What was said about the case, the first first."""
+        comments = Comment.objects.filter(case=self.case).select_related("author").order_by("-pk")[:MOST_COMMENTS]
+        return story.conversation(self.questions, comments)
 
     @cached_property
     def corrections(self) -> list[tuple[Correction, list[dict[str, Any]]]]:

@@ -20,14 +20,14 @@ from workflows.states import Tier
 PAGE_SIZE = 50
 CAP = 999
 _LONGEST = 2000
-VIEWS = {"all": "All", "mine": "Mine", "late": "Late"}
+VIEWS = {"all": "All", "mine": "Mine", "late": "Late", "later": "Later"}
 FILTERS = ("text", "least", "most", "reason", "assignee")
 # The origin named in addresses of actions: after a decision the next case of this listing opens.
 FROM_QUEUE = "queue"
 
 
 class Listing:
-    """Open full reviews by due time: a view, filters, and where the page begins."""
+    """Full reviews by due time: a view, filters, and where the page begins. “Later” come back."""
 
     def __init__(self, membership: Membership, params: QueryDict) -> None:
         self.membership = membership
@@ -39,11 +39,14 @@ class Listing:
     @cached_property
     def narrowing(self) -> ReviewFilter:
         """The filters, with their form."""
-        waiting = Review.objects.visible_to(self.membership).open().filter(tier=Tier.FULL_REVIEW)
+        waiting = Review.objects.visible_to(self.membership).filter(tier=Tier.FULL_REVIEW)
         return ReviewFilter(self.filters, queryset=waiting, membership=self.membership)
 
     def _of_view(self, view: str) -> ReviewQuerySet:
-        found: ReviewQuerySet = self.narrowing.qs
+        narrowed: ReviewQuerySet = self.narrowing.qs
+        if view == "later":
+            return narrowed.resting()
+        found = narrowed.awake()
         if view == "mine":
             return found.filter(assignee_id=self.membership.user_id)
         return found.late() if view == "late" else found
@@ -79,6 +82,11 @@ class Listing:
         """Who has which review of this page open, by the review's key."""
         standing = Claim.objects.visible_to(self.membership).standing().select_related("holder")
         return {claim.review_id: claim for claim in standing.filter(review__in=self.rows)}
+
+    @property
+    def may_decide(self) -> bool:
+        """Whether the person who looks at it decides at all."""
+        return self.membership.may(Permission.DECIDE)
 
     @property
     def problems(self) -> list[str]:

@@ -9,7 +9,6 @@ from django import forms
 from django.utils import timezone
 from django.utils.dateformat import format as format_date
 
-from accounts.models import Membership, User
 from accounts.roles import Permission
 from approvals import claims, terms, voters
 from approvals.errors import NothingToRefund
@@ -17,10 +16,10 @@ from approvals.forms import CorrectionForm, DecisionForm, RetryForm
 from approvals.models import Absence, Claim, ReasonCode, Review
 from approvals.stages import AskedStage
 from approvals.states import ReviewState, Verdict
-from approvals.views.evidence import CaseFile
+from approvals.views.besides import Besides
 from opsdesk.lib import clock
 from opsdesk.lib.errors import DomainError
-from workflows.states import CASE_FINAL, CaseState, RunState, Tier
+from workflows.states import CASE_FINAL, CaseState, RunState
 
 _KEYS = "1234567890"
 _SOON = timedelta(hours=1)
@@ -41,11 +40,9 @@ class Choice:
 
 
 @dataclass
-class Panel:
+class Panel(Besides):
     """The actions of a case for one person. `form` carries what was typed into a refused decision."""
 
-    file: CaseFile
-    membership: Membership
     codes: Sequence[ReasonCode]
     form: DecisionForm | None = None
     refusal: str = ""
@@ -53,23 +50,6 @@ class Panel:
     retry: forms.Form | None = field(default=None)
     # The absence by which this person votes in somebody's place; known once it is known why not.
     stands_in: Absence | None = field(default=None, init=False)
-
-    @property
-    def review(self) -> Review | None:
-        return self.file.review
-
-    @property
-    def user(self) -> User:
-        return self.membership.user
-
-    @property
-    def is_open(self) -> bool:
-        return self.review is not None and self.review.state == ReviewState.OPEN
-
-    @property
-    def is_leaving(self) -> bool:
-        """Whether the case goes out by itself unless somebody objects."""
-        return self.is_open and self.review is not None and self.review.tier == Tier.FAST_TRACK
 
     @cached_property
     def stages(self) -> list[AskedStage]:
@@ -174,6 +154,16 @@ class Panel:
     def may_act(self) -> bool:
         """Whether there is anything to press, so that the form is shown."""
         return self.may_decide or self.may_escalate or self.may_object
+
+    @property
+    def may_snooze(self) -> bool:
+        late = self.review is not None and self.review.due_at <= clock.now()
+        return self.may_decide and not self.is_leaving and not self.is_asleep and not late
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether this person may ask the requester: whoever may vote."""
+        return self.may_decide
 
     @property
     def has_more(self) -> bool:
@@ -334,6 +324,8 @@ def _checked(choices: Sequence[Choice]) -> str:
 
 def outcome_of(review: Review) -> str:
     """What became of a review: “Approved by Ada Okafor, 10:42”; nothing while it is open."""
+    if review.state == ReviewState.ASKED:
+        return "Waits for the requester's answer."
     words = _UNDONE.get(ReviewState(review.state)) or _ENDED.get(ReviewState(review.state))
     if words is None:
         return "The review is no longer needed." if review.state == ReviewState.VOID else ""

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from approvals.models import Comment, Question
 from auditlog.models import ActorKind, Entry
 from opsdesk.lib import clock
 from opsdesk.lib.wording import visible
@@ -35,6 +36,30 @@ class Happening:
     by: str = ""
     more: str = ""
     tone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One thing that was said about a case: a question, its answer, or a comment."""
+
+    at: datetime
+    who: str
+    words: str
+    text: str
+
+
+def conversation(questions: Sequence[Question], comments: Iterable[Comment]) -> list[Said]:
+    """What was asked and answered, the first first."""
+    said = [
+        Said(question.asked_at, str(question.asked_by), "asked the requester", question.text) for question in questions
+    ]
+    said += [
+        Said(question.closed_at, question.answered_by, "answered", question.answer)
+        for question in questions
+        if question.closed_at is not None and question.answer
+    ]
+    said += [Said(comment.at, str(comment.author), "said", comment.text) for comment in comments]
+    return sorted(said, key=lambda each: each.at)
 
 
 def happenings(entries: Iterable[Entry], *, said_elsewhere: str) -> list[Happening]:

@@ -111,8 +111,11 @@ def standing_among(case_ids: Collection[int]) -> set[int]:
     return set(lost.exclude(_came_back()).values_list("case_id", flat=True).distinct().order_by())
 
 
-def outcome_of(found: Break, case: Case) -> Done:
-    """What acting finds instead of sending: it is done, or a person has to look. Raises StepFailed."""
+def outcome_of(found: Break, case: Case, due: Money | None) -> Done:
+    """What acting finds instead of sending: it is done, or a person has to look. Raises StepFailed.
+
+    `due` is what was to go back.
+    """
     theirs = found.theirs
     if found.case_id is None:
         words = (
@@ -120,7 +123,7 @@ def outcome_of(found: Break, case: Case) -> Done:
             "no longer knows. Say in the reconciliation whether it was this one; until then nothing is sent."
         )
         raise StepFailed(FailureKind.DATA, words, connection=found.connection.slug)
-    if theirs != case.amount:
+    if theirs != due:
         words = f"{theirs} went back for this case as {found.reference}. Nothing more is sent: settle the rest by hand."
         raise StepFailed(FailureKind.DATA, words, connection=found.connection.slug)
     return Done(f"{theirs} had gone back before the database was restored, as {found.reference}.")

@@ -19,22 +19,33 @@ from workflows.errors import StepFailed
 from workflows.models import Authorization, Case
 from workflows.states import FailureKind, WaitsFor
 
+_CHANGED = "The request or its facts changed after it was authorized: it has to be decided again."
+
 
 def standing(context: RunContext, connection: Connection, operation: Operation) -> Outcome | None:
     """What follows from what was planned or sent for the case before; None when there is nothing of that."""
     grant = _newest_grant(context)
     action = _sent(authorization=grant.pk).first() if grant is not None and grant.pk else None
     action = action or _standing_action(context.case.pk)
-    return _by_state(context.case, action) if action is not None else _lost(context)
+    due = _due(context, grant)
+    return _by_state(context.case, action, due) if action is not None else _lost(context, due)
 
 
-def _lost(context: RunContext) -> Outcome | None:
+def _due(context: RunContext, grant: Authorization | None) -> Money | None:
+    """What is to go back: what was authorized over the present content, which may be less than what is asked."""
+    case = context.case
+    if grant is not None and grant.content_hash == case.content_hash(context.run.facts, grant.amount_minor):
+        return grant.amount
+    return case.amount
+
+
+def _lost(context: RunContext, due: Money | None) -> Outcome | None:
     """What went back for the case in a time that the database has forgotten."""
     some = context.batch.remember(
         ("lost effects", context.run.organization_id), lambda: effects.exist(context.run.organization_id)
     )
     lost = effects.of_case(context.case) if some else None
-    return effects.outcome_of(lost, context.case) if lost is not None else None
+    return effects.outcome_of(lost, context.case, due) if lost is not None else None
 
 
 class Draft:
@@ -73,7 +84,8 @@ class Draft:
 def _newest_grant(context: RunContext) -> Authorization | None:
     if context.grant is not None:
         return context.grant
-    return Authorization.objects.filter(run=context.run).order_by("-pk").first()
+    grants = Authorization.objects.filter(run=context.run).select_related("decision")
+    return grants.order_by("-pk").first()
 
 
 def _refusal(context: RunContext, grant: Authorization | None) -> str:
@@ -81,10 +93,13 @@ def _refusal(context: RunContext, grant: Authorization | None) -> str:
     case = context.case
     if grant is None:
         return "No authorization covers this refund."
-    if grant.content_hash != case.content_hash(context.run.facts):
-        return "The request or its facts changed after it was authorized: it has to be decided again."
+    whole = case.content_hash(context.run.facts)
+    if whole not in {grant.content_hash, grant.decision.content_hash}:
+        return _CHANGED
     if case.amount_minor is None or grant.amount_minor > case.amount_minor or grant.currency != case.currency:
         return "The authorization is over another amount."
+    if grant.content_hash != case.content_hash(context.run.facts, grant.amount_minor):
+        return _CHANGED
     if grant.target != case.target or not grant.target:
         return "The authorization is for another payment."
     return next((text for check in registry.grant_checks for text in [check(grant)] if text), "")
@@ -114,7 +129,7 @@ def _standing(**conditions: object) -> Any:
     return _sent(**conditions).exclude(state=ActionState.FAILED).filter(came_back=False)
 
 
-def _by_state(case: Case, action: Any) -> Outcome:
+def _by_state(case: Case, action: Any, due: Money | None) -> Outcome:
     gone = action.amount
     match action.state:
         case ActionState.FAILED:
@@ -131,7 +146,7 @@ def _by_state(case: Case, action: Any) -> Outcome:
             pass
         case _:
             return Wait(WaitsFor.ACTION, f"Refund of {action.amount}: {action.message or 'being sent'}")
-    if (gone, action.payment.reference) != (case.amount, case.target):
+    if (gone, action.payment.reference) != (due, case.target):
         # People settle the difference, or correct the case to what happened.
         words = action.message if action.state == ActionState.MISMATCHED else f"{gone} went back for this case before."
         raise _failed(action, f"{words} Nothing more is sent for it: settle the rest by hand.")

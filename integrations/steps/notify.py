@@ -1,7 +1,7 @@
 """The step kind `notify`: tells the people of a team, or the requester, in the app and by mail.
 
 to: {team: refunds}      or: to: requester
-subject: "{case}: {case.amount} went back"
+subject: "{case}: {case.granted} went back"
 text: "..."              places in braces are filled by values of the case and by facts (`workflows/texts.py`)
 """
 

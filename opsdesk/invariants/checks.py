@@ -10,13 +10,15 @@ from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum
 from django.db.models.functions import Now
 
 from approvals import terms
-from approvals.models import Review
+from approvals.grants import least_of
+from approvals.models import Review, Vote
 from approvals.states import REVIEW_FINAL, ReviewState, Verdict
 from approvals.voters import involved_in
 from auditlog.models import Entry
 from integrations.models import Action, Call, Connection, Endpoint, Notice, Payment, Refund
 from integrations.secrets import decrypt
 from integrations.states import ActionState, NoticeState
+from opsdesk.lib.money import Money
 from workflows.models import Authorization, Case, Event, Failure, FailureItem, Run
 from workflows.states import CASE_FINAL, RUN_ACTIVE, EventState, RunState, Tier, WaitsFor
 
@@ -173,8 +175,18 @@ def _reviews(effects: Effects | None) -> tuple[int, list[str]]:
             wrong.append(f"{review}: a vote was about other content.")
         if review.state == ReviewState.APPROVED and any(vote.verdict == Verdict.REJECT for vote in votes):
             wrong.append(f"{review} is approved against a standing rejection.")
-    grants = Authorization.objects.exclude(content_hash=F("decision__content_hash"))
-    return closed.count(), wrong + [f"{grant} is not what was decided." for grant in grants[:_MOST_SHOWN]]
+    grants = Authorization.objects.exclude(content_hash=F("decision__content_hash")).select_related("case")
+    others = [grant for grant in grants.iterator(chunk_size=500) if not _approved_less(grant)]
+    return closed.count(), wrong + [f"{grant} is not what was decided." for grant in others[:_MOST_SHOWN]]
+
+
+def _approved_less(grant: Authorization) -> bool:
+    """Whether people approved just this amount, less than what was asked: its hash is over that."""
+    votes = Vote.objects.filter(
+        review__decision=grant.decision_id, review__state=ReviewState.APPROVED, verdict=Verdict.APPROVE,
+        withdrawn_at=None,
+    )  # fmt: skip
+    return grant.source == Authorization.Source.PEOPLE and least_of(votes) == grant.amount_minor
 
 
 @_invariant("I8", "Every state that was reached left an entry.")
@@ -231,6 +243,9 @@ def _consent(effects: Effects | None) -> tuple[int, list[str]]:
                 wrong.append(f"{grant} left without an objection window.")
         else:
             wrong += _missing_votes(grant, reviews[0])
+            least = least_of(reviews[0].votes.filter(verdict=Verdict.APPROVE, withdrawn_at=None))
+            if least is not None and grant.amount_minor != least:
+                wrong.append(f"{grant}: people approved {Money(least, grant.currency)}.")
     bare = Action.objects.filter(
         Q(authorization__amount_minor__lt=F("amount_minor")) | ~Q(authorization__case=F("case")), moves_money=True
     )

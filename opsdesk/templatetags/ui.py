@@ -11,7 +11,7 @@ from zlib import crc32
 from django import template
 from django.utils import timezone
 from django.utils.dateformat import format as format_date
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from lucide.templatetags.lucide import lucide
 
@@ -27,6 +27,7 @@ CLOSE = timedelta(minutes=10)  # a countdown warns below this
 BAR_WIDTH = 104
 LINE_WIDTH = 1000
 LINE_GAP = 4
+LONGEST_SAID = 4_000  # characters of a line that somebody wrote
 
 
 @register.simple_tag
@@ -48,6 +49,16 @@ def money(value: Any) -> str:
 
 def _as_money(value: Any) -> Money:
     return value if isinstance(value, Money) else Money(value.minor, value.currency)
+
+
+@register.filter
+def said(text: object) -> SafeString:
+    """What somebody wrote, whole and line by line: unseen characters spelled out, its direction kept to itself."""
+    lines = str(text or "").splitlines()
+    shown = format_html_join(
+        SafeString("<br>"), "{}", ((wording.visible(line, at_most=LONGEST_SAID),) for line in lines)
+    )
+    return format_html("<bdi>{}</bdi>", shown)
 
 
 @register.filter
@@ -174,9 +185,13 @@ def money_line(  # noqa: PLR0917 - a template tag is called by names
     captured_note: str = "",
     refunded_note: str = "",
     asked_note: str = "",
+    approved: Any = None,
 ) -> dict[str, Any]:
-    """Captured, less refunded before, less asked, is left after. None reads “not known”, never nothing."""
-    amounts = [None if value is None else _as_money(value) for value in (captured, refunded, asked)]
+    """Captured, less refunded before, less asked, is left after. None reads “not known”, never nothing.
+
+    `approved` takes the place of `asked` where people approved another amount.
+    """
+    amounts = [None if value is None else _as_money(value) for value in (captured, refunded, approved or asked)]
     known = [amount for amount in amounts if amount is not None]
     comparable = len(known) == len(amounts) and len({amount.currency for amount in known}) == 1
     line: dict[str, Any] = {
@@ -186,6 +201,7 @@ def money_line(  # noqa: PLR0917 - a template tag is called by names
         "captured_note": captured_note,
         "refunded_note": refunded_note,
         "asked_note": asked_note,
+        "taken": "approved" if approved else "asked",
         "left": None,
     }
     return line | (_left_after(*known) if comparable else {})

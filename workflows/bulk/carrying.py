@@ -127,9 +127,9 @@ def _carry_one(work: _Work) -> bool:
             return False
         try:
             with transaction.atomic():
-                sentence = kinds[work.bulk.kind].perform(
-                    item.subject_id, work.bulk.by, work.bulk.reason, work.bulk.parameters
-                )
+                kind, bulk = kinds[work.bulk.kind], work.bulk
+                known = {"bulk": bulk.pk, "stamp": item.stamp} if item.stamp else {}
+                sentence = kind.perform(item.subject_id, bulk.by, bulk.reason, {**bulk.parameters, **known})
             result = Result.DONE
         except DomainError as refusal:
             result, sentence = Result.REFUSED, str(refusal)

@@ -44,14 +44,20 @@ class Kind:
     permission: Permission
     # Why it does not fit this subject as it stands; "" when it does. Only for the preview: `perform` decides.
     why_not: Callable[[Any], str]
-    # (key of the subject, by whom, reason, parameters): one transaction with its own audit entry.
+    # (key of the subject, by whom, reason, parameters): one transaction with its own audit entry. The parameters are
+    # those of the form; where the kind keeps stamps, `bulk` (its key) and `stamp` as well.
     perform: Callable[[int, User, str, Mapping[str, Any]], str]
     # Asks for the reason and what else the operation needs.
     form: type[BulkForm]
     # What would become of a subject that it fits, where that is not the same for all. Only for the preview.
     would: Callable[[Any], str] = lambda row: ""
-    # What else a person should read before starting it, in sentences.
+    # What else a person should read before starting it, in sentences, and what stands above them.
     notes: Callable[[Bulk], list[str]] = lambda bulk: []
+    notes_title: str = "What differs"
+    # What each subject was when it was chosen, by key; `perform` finds it in its parameters as `stamp`.
+    stamps: Callable[[list[int]], Mapping[int, str]] = lambda keys: {}
+    # Who works with bulks of this kind at all: on its pages, start, pause and cancel.
+    door: Permission = Permission.REPAIR
 
 
 kinds: dict[str, Kind] = {}

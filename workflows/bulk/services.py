@@ -48,11 +48,15 @@ def preview(kind: Kind, subjects: QuerySet[Any], *, selection: Mapping[str, Any]
         raise NothingChosen
     if len(keys) > MOST_ITEMS:
         raise TooMany
+    stamps = kind.stamps(keys)
     bulk = Bulk.objects.create(
         organization_id=member.organization_id, kind=kind.name, selection=selection, by=member.user, total=len(keys)
     )
     BulkItem.objects.bulk_create(
-        (BulkItem(bulk=bulk, subject_id=key, label=kind.subject.label.format(pk=key)) for key in keys),
+        (
+            BulkItem(bulk=bulk, subject_id=key, label=kind.subject.label.format(pk=key), stamp=stamps.get(key, ""))
+            for key in keys
+        ),
         batch_size=2_000,
     )
     return bulk

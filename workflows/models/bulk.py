@@ -93,6 +93,9 @@ class BulkItem(models.Model):
     bulk = models.ForeignKey(Bulk, on_delete=models.CASCADE, related_name="items", db_index=False)
     subject_id = models.BigIntegerField(help_text="Key of the run, or whatever else the operation works on.")
     label = models.CharField(max_length=60)
+    stamp = models.CharField(
+        max_length=64, blank=True, db_default="", help_text="What it was when it was chosen, where that matters."
+    )
     result = models.CharField(max_length=8, choices=Result, default=Result.DUE)
     sentence = models.CharField(max_length=300, blank=True)
     at = models.DateTimeField(null=True)

@@ -136,13 +136,18 @@ class Case(Movable):
         """The customer as the screen names it."""
         return self.party_name or (f"Customer {self.party}" if self.party else "No customer named")
 
-    def content_hash(self, facts: dict[str, Any]) -> str:
-        """What a decision and a vote are about: the request, and the facts that were gathered for it (hex SHA-256)."""
+    def content_hash(self, facts: dict[str, Any], amount_minor: int | None = None) -> str:
+        """What a decision and a vote are about: the request, and the facts that were gathered for it (hex SHA-256).
+
+        `amount_minor`: what is consented to, in minor units; where it is not all that is asked, the hash is over both.
+        """
         values = {name: fact.get("value") for name, fact in facts.items()}
         content = [
             self.organization_id, self.kind, self.key, self.amount_minor, self.currency, self.target, self.party,
             self.data, values,
         ]  # fmt: skip
+        if amount_minor is not None and amount_minor != self.amount_minor:
+            content.append(amount_minor)
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 

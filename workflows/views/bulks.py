@@ -72,10 +72,10 @@ def show(request: OpsRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@requires(Permission.REPAIR)
+@requires(Permission.SEE_DESK)
 def start(request: OpsRequest, pk: int) -> HttpResponse:
     """Have it done, for the given reason."""
-    bulk = _visible(request, pk)
+    bulk = _of_ones_own_kind(request, pk)
     if bulk.state != BulkState.PREVIEW:
         return _progress(request, bulk, refusal="It was started already, or canceled.", status=409)
     form = _form(bulk, request.POST)
@@ -89,28 +89,36 @@ def start(request: OpsRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@requires(Permission.REPAIR)
+@requires(Permission.SEE_DESK)
 def pause(request: OpsRequest, pk: int) -> HttpResponse:
     """Stop after the item the jobs are at."""
-    return _change(request, _visible(request, pk), lambda: services.pause(pk, member=request.membership))
+    return _change(request, _of_ones_own_kind(request, pk), lambda: services.pause(pk, member=request.membership))
 
 
 @require_POST
-@requires(Permission.REPAIR)
+@requires(Permission.SEE_DESK)
 def resume(request: OpsRequest, pk: int) -> HttpResponse:
     """Go on with what is left."""
-    return _change(request, _visible(request, pk), lambda: services.resume(pk, member=request.membership))
+    return _change(request, _of_ones_own_kind(request, pk), lambda: services.resume(pk, member=request.membership))
 
 
 @require_POST
-@requires(Permission.REPAIR)
+@requires(Permission.SEE_DESK)
 def cancel(request: OpsRequest, pk: int) -> HttpResponse:
     """Do nothing more of it."""
-    return _change(request, _visible(request, pk), lambda: services.cancel(pk, member=request.membership))
+    return _change(request, _of_ones_own_kind(request, pk), lambda: services.cancel(pk, member=request.membership))
 
 
 def _visible(request: OpsRequest, pk: int) -> Bulk:
     return get_object_or_404(Bulk.objects.visible_to(request.membership).select_related("by"), pk=pk)
+
+
+def _of_ones_own_kind(request: OpsRequest, pk: int) -> Bulk:
+    """A bulk of a kind that this member may work with."""
+    bulk = _visible(request, pk)
+    if not request.membership.may(kinds[bulk.kind].door):
+        raise PermissionDenied
+    return bulk
 
 
 def _change(request: OpsRequest, bulk: Bulk, change: Callable[[], Bulk]) -> HttpResponse:
@@ -191,7 +199,7 @@ def _progress(request: OpsRequest, bulk: Bulk, *, refusal: str = "", status: int
         "views": _views(request, bulk, result),
         "live": bulk.state not in BULK_FINAL,
         "poll_url": with_query(request, seen=bulk.state),
-        "may_change": request.membership.may(kind.permission) and request.membership.may(Permission.REPAIR),
+        "may_change": request.membership.may(kind.permission) and request.membership.may(kind.door),
         "refusal": refusal,
     }
     response = render_page(
