@@ -89,29 +89,34 @@ def decide(
         amount_minor=lesser,
         content_hash=review.content_hash,
     )
-    record(
-        f"approvals.review.voted_{verdict}",
-        actor=Actor.person(voter),
-        organization_id=review.organization_id,
-        subject=("review", review.pk),
-        case_id=case.pk,
-        after={
-            "stage": review.stage,
-            "code": rationale.code.code,
-            "amount": case.amount_minor if lesser is None else lesser,
-            "asked": case.amount_minor,
-            "hash": vote.content_hash,
-            **({"for": str(absence.user)} if absence else {}),
-            **({"bulk": bulk_id} if bulk_id is not None else {}),
-        },
-        reason=f"{rationale.code.label}. {rationale.text}".strip()
-        + (f" For {absence.user}, away until {absence.ends_on}." if absence else ""),
-    )
+    _tell_vote(review, case, vote, bulk_id)
     claims.end(review)
     _after_vote(review, voter, verdict)
     crashpoint("vote.before_commit")
     transaction.on_commit(lambda: crashpoint("vote.after_commit"))
     return review
+
+
+def _tell_vote(review: Review, case: Case, vote: Vote, bulk_id: int | None) -> None:
+    absence, code = vote.absence, vote.reason_code
+    record(
+        f"approvals.review.voted_{vote.verdict}",
+        actor=Actor.person(vote.voter),
+        organization_id=review.organization_id,
+        subject=("review", review.pk),
+        case_id=case.pk,
+        after={
+            "stage": review.stage,
+            "code": code.code,
+            "amount": case.amount_minor if vote.amount_minor is None else vote.amount_minor,
+            "asked": case.amount_minor,
+            "hash": vote.content_hash,
+            **({"for": str(absence.user)} if absence else {}),
+            **({"bulk": bulk_id} if bulk_id is not None else {}),
+        },
+        reason=f"{code.label}. {vote.text}".strip()
+        + (f" For {absence.user}, away until {absence.ends_on}." if absence else ""),
+    )
 
 
 def refuse_if_decided(review: Review) -> None:

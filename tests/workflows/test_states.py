@@ -10,13 +10,16 @@ from django.apps import apps
 from django.db import DatabaseError, transaction
 
 from accounts.models import Organization, User
+from approvals.models import Question
 from approvals.policies import draft_policy
-from approvals.states import ReviewState
+from approvals.states import QuestionState, ReviewState, SecondOpinionState
 from integrations.models import Breaker, Connection, Notice
 from integrations.states import ActionState, BreakerState, BreakState, NoticeState, ReconciliationState
 from opsdesk.lib import clock
 from opsdesk.lib.errors import IllegalMove
 from opsdesk.lib.states import Movable, Overtaken
+from tests.approvals.opinions import make_second_opinion
+from tests.approvals.thresholds import make_trial
 from tests.factories import (
     BANDS,
     make_action,
@@ -94,13 +97,17 @@ PICTURES = {
     "Reconciliation": {"due": "running", "running": "due done failed", "done": "", "failed": ""},
     "Break": {"open": "settled gone", "settled": "", "gone": "", "recorded": ""},
     "Review": {
-        "open": "approving rejecting approved void",
+        "open": "asked approving rejecting approved void",
+        "asked": "open void",
         "approving": "approved open void",
         "rejecting": "rejected open void",
         "approved": "",
         "rejected": "",
         "void": "",
     },
+    "Question": {"open": "answered withdrawn", "answered": "", "withdrawn": ""},
+    "SecondOpinion": {"open": "agreed disagreed", "agreed": "", "disagreed": ""},
+    "Trial": {"running": "done failed", "done": "", "failed": ""},
 }
 STATES = {
     "Event": EventState,
@@ -120,6 +127,9 @@ STATES = {
     "Reconciliation": ReconciliationState,
     "Break": BreakState,
     "Review": ReviewState,
+    "Question": QuestionState,
+    "SecondOpinion": SecondOpinionState,
+    "Trial": DryRunState,
 }
 
 # Machines whose table of moves the database repeats, where consent and money hang on it.
@@ -128,9 +138,25 @@ GUARDED = {
     "Breaker": "integrations.Breaker:only_listed_moves",
     "DryRun": "workflows.DryRun:only_listed_moves",
     "Review": "approvals.Review:only_listed_moves",
+    "Question": "approvals.Question:only_listed_moves",
+    "SecondOpinion": "approvals.SecondOpinion:only_listed_moves",
+    "Trial": "approvals.Trial:only_listed_moves",
 }
 # Two moves of one try, written at once.
 AT_ONCE = {("sending", "verified"), ("sending", "mismatched")}
+
+
+def beside_consent(machine: str, state: str) -> dict[str, Any]:
+    """What the database asks for beside a state of what people decide."""
+    now = clock.now()
+    if machine == "Review":
+        return {"closed_at": now if state in {"approved", "rejected", "void"} else None, "settles_at": now}
+    if machine == "SecondOpinion":
+        answered = state != "open"
+        return {"answered_at": now if answered else None, "verdict": "approve" if answered else ""}
+    answered = state == "answered"
+    said = {"answer": "Yes." if answered else "", "answered_by": "Ben" if answered else ""}
+    return {"closed_at": None if state == "open" else now, **said}
 
 
 def beside(machine: str, state: str) -> dict[str, Any]:
@@ -170,10 +196,10 @@ def beside(machine: str, state: str) -> dict[str, Any]:
             unsettled = {"settled_by": None, "remedy": "", "reason": ""}
             closed = {"closed_at": None if state == "open" else now}
             return closed | (settled if state == "settled" else unsettled)
-        case (("Recovery" | "Replay" | "DryRun"), _):
+        case (("Recovery" | "Replay" | "DryRun" | "Trial"), _):
             return {"ended_at": None if state in {"recovering", "running"} else now}
-        case "Review", _:
-            return {"closed_at": now if state in {"approved", "rejected", "void"} else None, "settles_at": now}
+        case (("Question" | "SecondOpinion" | "Review"), _):
+            return beside_consent(machine, state)
     return {}
 
 
@@ -186,9 +212,20 @@ def make_restored(machine: str, organization: Organization) -> Movable:
 
 def make_errand(machine: str, organization: Organization, by: User) -> Movable:
     """What a person has the desk do in the background."""
+    if machine == "Trial":
+        return make_trial(organization, by=by, state="running", ended_at=None)
     if machine == "DryRun":
         return make_dry_run(organization, by=by, state="running", ended_at=None)
     return make_bulk(organization, by) if machine == "Bulk" else make_replay(organization, by)
+
+
+def make_second_thought(machine: str, organization: Organization, cast: Any) -> Movable:
+    """What is asked about a case beside its decision."""
+    if machine == "SecondOpinion":
+        return make_second_opinion(organization, by=cast.ada, asked=cast.ben)
+    review = make_review(make_case(organization))
+    asked = {"text": "When?", "asked_by": cast.ada, "token_hash": "0" * 64, "expires_at": clock.now()}
+    return Question.objects.create(organization=organization, case=review.case, review=review, **asked)
 
 
 def make_row(machine: str) -> Movable:
@@ -197,7 +234,7 @@ def make_row(machine: str) -> Movable:
     match machine:
         case "Event":
             return make_event(organization)
-        case "Bulk" | "Replay" | "DryRun":
+        case "Bulk" | "Replay" | "DryRun" | "Trial":
             return make_errand(machine, organization, cast.maya)
         case "Failure":
             return make_failure(organization, items=0)
@@ -210,17 +247,16 @@ def make_row(machine: str) -> Movable:
             if machine == "RuleSet":
                 return RuleSet.objects.create(workflow=workflow, number=7)
             return WorkflowVersion.objects.create(workflow=workflow, number=7, case_kind="x", opened_by="x")
+        case "Question" | "SecondOpinion":
+            return make_second_thought(machine, organization, cast)
     case = make_case(organization)
-    if machine == "Case":
-        return case
-    if machine == "Run":
-        return make_run(case)
-    if machine == "Action":
-        return make_action(make_run(case))
-    if machine == "Review":
-        return make_review(case)
     if machine == "Breaker":
         return Breaker.objects.create(connection=Connection.objects.get(), operation="refund")
+    made = {"Case": lambda: case, "Run": lambda: make_run(case), "Review": lambda: make_review(case)}
+    if machine in made:
+        return made[machine]()
+    if machine == "Action":
+        return make_action(make_run(case))
     return Notice.objects.create(
         organization=organization, recipient=cast.ada, channel="mail", subject="x", body="x", path="/", case=case
     )
