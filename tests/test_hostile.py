@@ -14,6 +14,7 @@ from opsdesk.lib import clock
 from opsdesk.lib.wording import visible
 from opsdesk.settings import BASE_DIR
 from tests import factories
+from tests.approvals.opinions import make_second_opinion
 from tests.approvals.thresholds import make_trial
 from tests.plugins.line import Line, open_review_of
 from tests.visits import Url, client_of, every_url, furnish, quietly
@@ -117,6 +118,7 @@ def _looked_after(line: Line, case: Case, text: str) -> None:
     bulk.items.update(label=text[:60], result=BulkItem.Result.REFUSED, sentence=text[:300], at=clock.now())
     factories.make_dry_run(line.organization, by=line.cast.tomasz, state="failed", note=text[:300])
     make_trial(line.organization, by=line.cast.tomasz, state="failed", note=text[:300])
+    make_second_opinion(line.organization, by=line.cast.ada, asked=line.cast.maya, party_name=text[:120])
     factories.make_recovery(line.organization, ended=True, reason=text[:500])
     factories.make_absence(line.cast.ada, line.organization, days=(30, 37))
 

@@ -264,6 +264,7 @@ def test_after_a_sign_out_htmx_hears_401_and_gets_no_form(desk):
                 "readyz",
                 "metrics",
                 "accounts:sign_in",
+                "approvals:answer_link",
             ):
                 assert answer.status_code == 401, f"{method} {url.name}"
                 assert b"<form" not in answer.content

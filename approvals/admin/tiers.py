@@ -155,7 +155,7 @@ class ReasonCodeAdmin(RecordedAdmin):
     given_once = ["organization", "kind", "verdict", "code"]
     form = ReasonCodeForm
     list_display = ["label", "kind", "verdict", "code", "position", "text_needed", "second_look", "enabled"]
-    list_filter = ["kind", "verdict", "enabled"]
+    list_filter = ["verdict", "enabled"]
     search_fields = ["label", "code"]
     fieldsets = [
         (None, {"fields": ["organization", "kind", "verdict", "code", "label"]}),

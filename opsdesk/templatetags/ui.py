@@ -9,9 +9,10 @@ from typing import Any
 from zlib import crc32
 
 from django import template
+from django.template.defaultfilters import linebreaksbr
 from django.utils import timezone
 from django.utils.dateformat import format as format_date
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from lucide.templatetags.lucide import lucide
 
@@ -54,10 +55,8 @@ def _as_money(value: Any) -> Money:
 @register.filter
 def said(text: object) -> SafeString:
     """What somebody wrote, whole and line by line: unseen characters spelled out, its direction kept to itself."""
-    lines = str(text or "").splitlines()
-    shown = format_html_join(
-        SafeString("<br>"), "{}", ((wording.visible(line, at_most=LONGEST_SAID),) for line in lines)
-    )
+    lines = (wording.visible(line, at_most=LONGEST_SAID) for line in str(text or "").splitlines())
+    shown = linebreaksbr("\n".join(lines), autoescape=True)
     return format_html("<bdi>{}</bdi>", shown)
 
 

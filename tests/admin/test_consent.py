@@ -39,6 +39,7 @@ def tier_data(settings, stages, **changes):
         data |= {f"stages-{index}-position": position, f"stages-{index}-team": team.pk, f"stages-{index}-votes": votes}
     data |= {f"stages-{index}-id": row.pk for index, row in enumerate(rows)}
     own = {"due_minutes": 240, "objection_minutes": 30, "undo_seconds": 10, "text_minimum": 10}
+    own |= {"second_opinion_percent": 0, "bulk_most": 50}
     return {**data, **own, **WHY, **changes}
 
 
