@@ -207,7 +207,7 @@ def test_a_child_is_killed_over_each_of_30_tasks(place: Place) -> None:
 
 def test_a_web_process_that_dies_before_it_answers_is_asked_again(place: Place) -> None:
     (port,) = free_ports(1)
-    web = ["-m", "gunicorn", "opsdesk.wsgi:application", "--bind", f"127.0.0.1:{port}", "--worker-class", "gthread"]
+    web = ["-m", "gunicorn", "opsdesk.wsgi:application", "--bind", f"127.0.0.1:{port}", "--threads", "4"]
     shop = Shop(f"http://127.0.0.1:{port}/hooks/{cast.ORGANIZATION}/shop/", cast.SHOP_WEBHOOK_SECRET)
     log = place.folder / "web.log"
     with beside(place.desk, *web, "--no-control-socket", log=log, OPSDESK_CRASH="intake.after_insert:3"):
