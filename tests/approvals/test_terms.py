@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import IntegrityError
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import Organization, User
@@ -130,6 +130,7 @@ any_terms = st.builds(
 )
 
 
+@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(any_terms, any_terms)
 def test_the_stricter_terms_never_ask_for_less_than_those_kept(first: Terms, now: Terms):
     both = stricter_of(first, now)
