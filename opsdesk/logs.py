@@ -6,6 +6,7 @@ Every line carries the ids that are bound where it is written: request or task, 
 import logging.config
 import math
 import os
+import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any
@@ -15,6 +16,8 @@ import structlog
 # A line stays well below what pipes, journals and collectors take.
 LONGEST_VALUE, LONGEST_TRACEBACK = 2_000, 8_000
 _BREAKS = {code: f"\\x{code:02x}" for code in (*range(32), 0x7F, *range(0x80, 0xA0))} | {0x2028: " ", 0x2029: " "}
+# A link that is a right by being known: whoever reads the log is not to have it.
+_LINK = re.compile(r"(/answers/)[\w-]+")
 Event = MutableMapping[str, Any]
 
 
@@ -29,6 +32,14 @@ def bounded(logger: Any, name: str, event: Event) -> Event:
             event[key] = f"{value[:LONGEST_VALUE]}… ({len(value)} characters)"
         elif not isinstance(value, str | int | float | bool | type(None)) and key not in _OF_STRUCTLOG:
             event[key] = repr(value)[:LONGEST_VALUE]
+    return event
+
+
+def without_links(logger: Any, name: str, event: Event) -> Event:
+    """Leave out of addresses what only the one who was sent it may know."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = _LINK.sub(r"\1…", value)
     return event
 
 
@@ -57,7 +68,7 @@ def configure(options: dict[str, Any]) -> None:
     for_people = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(), pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
     )
-    for_machines = [structlog.processors.format_exc_info, bounded, structlog.processors.JSONRenderer()]
+    for_machines = [structlog.processors.format_exc_info, without_links, bounded, structlog.processors.JSONRenderer()]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -75,7 +86,7 @@ def configure(options: dict[str, Any]) -> None:
                     "foreign_pre_chain": shared,
                     "processors": [
                         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                        *(for_machines if as_json else [bounded, spelled_out, for_people]),
+                        *(for_machines if as_json else [without_links, bounded, spelled_out, for_people]),
                     ],
                 }
             },

@@ -71,6 +71,22 @@ def test_in_production_each_event_is_one_line_of_valid_json():
     assert all(each["timestamp"].endswith("Z") and each["level"] for each in events)
 
 
+@pytest.mark.parametrize("as_json", ["0", "1"])
+def test_a_link_that_is_a_right_is_not_written_down(as_json):
+    program = """
+import logging
+from opsdesk import logs
+logs.configure({})
+import structlog
+structlog.get_logger("tried").warning("request_finished", request="POST /answers/Gr3GG_fc-Q/", code=422)
+logging.getLogger("django.request").warning("Unprocessable Content: %s", "/answers/Gr3GG_fc-Q/")
+"""
+    lines = lines_of(program, OPSDESK_LOG_JSON=as_json)
+
+    assert len(lines) == 2 and all("/answers/" in line for line in lines)
+    assert not any("Gr3GG" in line for line in lines)
+
+
 def test_on_a_terminal_text_from_outside_neither_breaks_a_line_nor_colours_it():
     lines = lines_of(PROGRAM.partition("try:")[0], OPSDESK_LOG_JSON="0")
 
