@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from integrations.models import Endpoint
-from integrations.secrets import decrypt
+from integrations.secrets import reveal
 
 TOLERANCE = timedelta(seconds=300)
 # Signatures looked at in one header; senders that change secrets sign with two or three.
@@ -60,9 +60,9 @@ def sign(secret: str, *, message: str, at: datetime, body: bytes) -> dict[str, s
 
 
 def _secrets(endpoint: Endpoint, now: datetime) -> Iterator[str]:
-    yield decrypt(endpoint.secret)
+    yield reveal(endpoint)
     if endpoint.old_secret and endpoint.old_secret_until and now < endpoint.old_secret_until:
-        yield decrypt(endpoint.old_secret)
+        yield reveal(endpoint, "old_secret")
 
 
 def _standard(secrets: list[str], headers: Mapping[str, str], body: bytes, now: datetime) -> str:

@@ -10,7 +10,7 @@ from integrations.http.addresses import check_url
 from integrations.http.answers import READS, Answer
 from integrations.http.transport import Limits, NoAnswer, Received, exchange
 from integrations.models import Call, Connection
-from integrations.secrets import Undecryptable, decrypt
+from integrations.secrets import Undecryptable, reveal
 from integrations.strictjson import read_object
 from workflows.errors import Unreadable
 from workflows.states import FailureKind
@@ -101,7 +101,7 @@ class Door:
             "User-Agent": "opsdesk",
             **extra,
         }
-        if secret := decrypt(self._connection.secret):
+        if secret := reveal(self._connection):
             headers |= self._proof(secret, headers, body or b"")
         full = f"{url}?{urlencode(query)}" if query else url
         return exchange(method, full, headers=headers, body=body, limits=self._limits)

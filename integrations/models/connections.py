@@ -26,7 +26,9 @@ class Connection(models.Model):
     base_url = models.URLField(
         max_length=200, blank=True, help_text="Root of its API; empty where it only sends to us."
     )
-    secret = EncryptedField(blank=True, help_text="API key; stored encrypted, never shown again.")
+    secret = EncryptedField(
+        bound_to=["organization_id", "slug"], blank=True, help_text="API key; stored encrypted, never shown again."
+    )
     options = models.JSONField(
         default=dict, db_default={}, blank=True, help_text="What its connector must be told besides, by name."
     )
@@ -89,8 +91,12 @@ class Endpoint(models.Model):
     connection = models.ForeignKey(Connection, on_delete=models.PROTECT, related_name="endpoints")
     slug = models.SlugField(max_length=40, help_text="Last part of the address /hooks/<organization>/<slug>.")
     scheme = models.CharField(max_length=10, choices=Scheme)
-    secret = EncryptedField(help_text="Signing secret; stored encrypted, never shown again.")
-    old_secret = EncryptedField(blank=True, help_text="Still accepted during a change of secrets.")
+    secret = EncryptedField(
+        bound_to=["organization_id", "slug"], help_text="Signing secret; stored encrypted, never shown again."
+    )
+    old_secret = EncryptedField(
+        bound_to=["organization_id", "slug"], blank=True, help_text="Still accepted during a change of secrets."
+    )
     old_secret_until = models.DateTimeField(null=True, blank=True)
     enabled = models.BooleanField(default=True)
     refused_at = models.DateTimeField(

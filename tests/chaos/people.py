@@ -55,6 +55,10 @@ class Person:
         assert answer.status_code == 200, f"{self.username} could not sign in: {answer.status_code}"
         assert not answer.url.endswith("/sign-in/"), f"{self.username} could not sign in"
 
+    def see(self, path: str) -> int:
+        """Open a page; its status."""
+        return self._session.get(f"{self._url}{path}", timeout=ANSWERS_WITHIN).status_code
+
     def decide(self, case_id: int, verdict: str) -> int:
         """Approve or reject the case with the first reason offered; returns the status of the answer."""
         form = self._form_of(case_id, "decide")

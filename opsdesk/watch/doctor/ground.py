@@ -3,14 +3,11 @@
 import json
 import shutil
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 
-from integrations.models import Connection, Endpoint
-from integrations.secrets import Undecryptable, decrypt
+from integrations.secrets import Undecryptable, kept, renewed
 from opsdesk.embedded.addresses import places
 from opsdesk.watch.doctor.opinions import Opinion, good, noted, wrong
 
@@ -54,14 +51,12 @@ def _dangers() -> Iterator[Opinion]:
 
 
 def secrets_can_be_read() -> Iterator[Opinion]:
-    """Whether the keys open every stored secret."""
-    rows: chain[Any] = chain(Connection.objects.exclude(secret=""), Endpoint.objects.select_related("organization"))
-    looked, closed = 0, []
-    for row in rows:
+    """Whether the keys open every stored secret, and whether the newest key alone would do."""
+    looked, older, closed = 0, 0, []
+    for row, names in ((row, names) for model, names in kept() for row in model._default_manager.all()):
         looked += 1
         try:
-            decrypt(row.secret)
-            decrypt(getattr(row, "old_secret", ""))
+            older += any(renewed(row, name) for name in names)
         except Undecryptable:
             closed.append(f"{row._meta.verbose_name} {row}")
     if closed:
@@ -69,8 +64,13 @@ def secrets_can_be_read() -> Iterator[Opinion]:
             f"The keys open {looked - len(closed)} of {looked} stored secrets; not those of {', '.join(closed[:10])}.",
             "Bring back the key they were saved under (OPSDESK_FIELD_KEYS takes several), or enter them anew.",
         )
-    else:
-        yield good(f"The keys open all {looked} stored secrets.")
+        return
+    yield good(f"The keys open all {looked} stored secrets.")
+    if older and len(settings.FIELD_KEYS) > 1:
+        yield noted(
+            f"{older} of {looked} stored secrets are not under the newest key.",
+            "Run manage.py rotate_keys before an older key is taken out of OPSDESK_FIELD_KEYS.",
+        )
 
 
 def static_files_are_there() -> Iterator[Opinion]:
