@@ -40,6 +40,7 @@ check: ## lint, types, imports, templates, migrations, settings
 	$(INSTALL) base dev
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
+	@$(BIN)/bandit --quiet --severity-level high --recursive $(SOURCES)
 	@$(BIN)/mypy --no-error-summary $(SOURCES)
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/djlint --quiet --lint templates
