@@ -50,7 +50,7 @@ def _renew(model: type[models.Model], names: list[str], keys: list[int], renewal
     for organization_id, count in changed.items():
         if organization_id:
             record(
-                "integrations.secret.renewed",
+                "integrations.keys.rotated",
                 actor=Actor.desk("rotate_keys"),
                 organization_id=organization_id,
                 subject=("accounts.organization", organization_id),

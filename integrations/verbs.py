@@ -23,7 +23,7 @@ register(
     integrations__break__gone="found that the difference to the gateway is gone",
     integrations__notice__delivered="delivered the notice",
     integrations__notice__failed="could not deliver the notice",
-    integrations__secret__renewed="stored secrets under the newest key",
+    integrations__keys__rotated="stored secrets under the newest key",
     integrations__connection__added="added the connection",
     integrations__connection__changed="changed the connection",
     integrations__connection__paused="paused the connection",

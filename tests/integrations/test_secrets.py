@@ -97,7 +97,7 @@ def test_keys_are_rotated_none_lost_and_none_left_under_the_old_one(connections,
     assert [reveal(each) for each in Connection.objects.order_by("pk")] == [f"{CANARY}{n}" for n in range(MANY)]
     assert all(is_current(each.secret) for each in Connection.objects.all())
     assert [opinion.verdict for opinion in ground.secrets_can_be_read()] == [Verdict.GOOD]
-    entry = Entry.objects.get(verb="integrations.secret.renewed")
+    entry = Entry.objects.get(verb="integrations.keys.rotated")
     assert entry.after == {"of": "connections", "secrets": MANY}
     call_command("rotate_keys")
     assert "0 secrets were stored" in capsys.readouterr().out
