@@ -151,6 +151,22 @@ def test_a_number_chooses_the_reason_and_the_button_says_which(queue, reviews):
     assert not Vote.objects.exists()
 
 
+def test_enter_in_a_field_decides_nothing(queue, reviews):
+    asked: list[str] = []
+    queue.on("request", lambda request: asked.append(request.method))
+    queue.keyboard.press("l")
+    queue.locator("#lesser").fill("20")
+    queue.keyboard.press("Enter")
+    queue.locator("#decide [type=radio]").first.focus()
+    queue.keyboard.press("Enter")
+
+    queue.locator("#decide [value=less]").click()
+
+    shows(queue, reviews[1])
+    assert asked.count("POST") == 1
+    assert Vote.objects.count() == 1
+
+
 def test_after_a_click_the_heading_of_the_next_case_has_the_focus_and_it_is_read_out(queue, reviews):
     queue.locator("[data-decides].primary").click()
     shows(queue, reviews[1])
