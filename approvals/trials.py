@@ -6,7 +6,6 @@ transactions, each of which also says how far it is, so that a killed job loses 
 
 import hashlib
 import json
-import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
@@ -14,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, QuerySet, Window
+from django.db.models import Exists, OuterRef, QuerySet, Window
 from django.db.models.functions import Lag, Now
 
 from accounts.models import User
@@ -23,8 +22,8 @@ from approvals.models import Flip, Policy, Review, Trial, Vote
 from approvals.policies import check_policy
 from approvals.states import ReviewState
 from auditlog.services import Actor, record
-from opsdesk.lib.errands import Errand
-from workflows.dry_runs import MOST_TRIES, STALE_AFTER, TURN_SECONDS, recorded_demand
+from opsdesk.lib.errands import TURN_SECONDS, Errand, work
+from workflows.dry_runs import recorded_demand, take_stale
 from workflows.errors import Unpublishable
 from workflows.models import Authorization, Case, Decision
 from workflows.states import DryRunState, Tier
@@ -82,30 +81,12 @@ def carry(trial_id: int) -> str:
 
 def wake_stale() -> int:
     """Ask again for trials on which no job has worked for a while."""
-    return _ERRAND.wake(take_stale())
+    return _ERRAND.wake(take_stale(Trial))
 
 
 def carry_on(trial_id: int, *, seconds: float = TURN_SECONDS) -> bool:
     """Work on a trial; True when time ran out before it was finished."""
-    end = time.monotonic() + seconds
-    while _next_chunk(trial_id):
-        if time.monotonic() > end:
-            return True
-    return False
-
-
-@transaction.atomic
-def take_stale() -> list[int]:
-    """The trials that have lost their job, marked as asked for again; one that gets nowhere is given up."""
-    stale = Trial.objects.filter(state=DryRunState.RUNNING, touched_at__lt=Now() - STALE_AFTER)
-    found = list(stale.order_by("pk").select_for_update(skip_locked=True))
-    for trial in found:
-        if trial.tries >= MOST_TRIES:
-            note = f"No job got on with it, {MOST_TRIES} times in a row: the log of the jobs process says why."
-            trial.move_to(DryRunState.FAILED, ended_at=Now(), note=note)
-    keys = [trial.pk for trial in found if trial.tries < MOST_TRIES]
-    Trial.objects.filter(pk__in=keys).update(touched_at=Now(), tries=F("tries") + 1)
-    return keys
+    return work(_next_chunk, trial_id, seconds=seconds)
 
 
 @transaction.atomic

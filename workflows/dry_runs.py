@@ -7,7 +7,6 @@ job loses nothing and the next one goes on from there.
 
 import hashlib
 import json
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -19,6 +18,7 @@ from django.db.models.functions import Now
 
 from accounts.models import User
 from auditlog.services import Actor, record
+from opsdesk.lib.errands import TURN_SECONDS, work
 from workflows import rules
 from workflows.checking import check_rules
 from workflows.errors import Unpublishable
@@ -29,8 +29,6 @@ from workflows.steps.decide import sentence_of, tier_of
 
 MOST_CASES = 10_000
 CHUNK = 200
-# A job gives others their turn after this long.
-TURN_SECONDS = 20.0
 # A dry run that no job has touched for this long has lost its job.
 STALE_AFTER = timedelta(seconds=30)
 # After so many lost jobs in a row it is not the job's fault.
@@ -74,24 +72,20 @@ def content_of(rule_set: RuleSet) -> str:
 
 def carry_on(dry_run_id: int, *, seconds: float = TURN_SECONDS) -> bool:
     """Work on a dry run; True when time ran out before it was finished."""
-    end = time.monotonic() + seconds
-    while _next_chunk(dry_run_id):
-        if time.monotonic() > end:
-            return True
-    return False
+    return work(_next_chunk, dry_run_id, seconds=seconds)
 
 
-def take_stale() -> list[int]:
-    """The dry runs that have lost their job, marked as asked for again; one that gets nowhere is given up."""
-    with transaction.atomic():
-        stale = DryRun.objects.filter(state=DryRunState.RUNNING, touched_at__lt=Now() - STALE_AFTER)
-        found = list(stale.order_by("pk").select_for_update(skip_locked=True))
-        for dry_run in found:
-            if dry_run.tries >= MOST_TRIES:
-                note = f"No job got on with it, {MOST_TRIES} times in a row: the log of the jobs process says why."
-                dry_run.move_to(DryRunState.FAILED, ended_at=Now(), note=note)
-        keys = [dry_run.pk for dry_run in found if dry_run.tries < MOST_TRIES]
-        DryRun.objects.filter(pk__in=keys).update(touched_at=Now(), tries=F("tries") + 1)
+@transaction.atomic
+def take_stale(model: Any = DryRun) -> list[int]:
+    """What has lost its job, marked as asked for again; one that gets nowhere is given up. Also for other trials."""
+    stale = model.objects.filter(state=DryRunState.RUNNING, touched_at__lt=Now() - STALE_AFTER)
+    found = list(stale.order_by("pk").select_for_update(skip_locked=True))
+    for one in found:
+        if one.tries >= MOST_TRIES:
+            note = f"No job got on with it, {MOST_TRIES} times in a row: the log of the jobs process says why."
+            one.move_to(DryRunState.FAILED, ended_at=Now(), note=note)
+    keys = [one.pk for one in found if one.tries < MOST_TRIES]
+    model.objects.filter(pk__in=keys).update(touched_at=Now(), tries=F("tries") + 1)
     return keys
 
 

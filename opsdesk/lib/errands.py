@@ -4,6 +4,7 @@ A job is asked for once its transaction has committed, works for a while, and qu
 whose job was killed, or lost by the queue, is found by whoever sweeps; so one that cannot be queued is only logged.
 """
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,8 @@ from redis.exceptions import RedisError
 
 log = structlog.get_logger(__name__)
 QUEUE = "default"
+# A job gives others their turn after this long.
+TURN_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -49,3 +52,12 @@ def push(name: str, job: str, key: int) -> None:
         django_rq.get_queue(QUEUE).enqueue(job, key, result_ttl=0, failure_ttl=3_600)
     except RedisError as error:
         log.warning("errand_not_queued", errand=name, key=key, error=str(error))
+
+
+def work(chunk: Callable[[int], bool], key: int, *, seconds: float = TURN_SECONDS) -> bool:
+    """Call `chunk`, a short transaction that says whether something is left; True when time ran out before the end."""
+    end = time.monotonic() + seconds
+    while chunk(key):
+        if time.monotonic() > end:
+            return True
+    return False

@@ -15,6 +15,7 @@ from django.db.models.functions import Now
 from accounts.models import Membership
 from auditlog.services import Actor, record
 from opsdesk.lib.database import is_busy, is_lost
+from opsdesk.lib.errands import TURN_SECONDS
 from opsdesk.lib.errors import DomainError
 from workflows.bulk.registry import kinds
 from workflows.models import Bulk, BulkItem
@@ -22,8 +23,6 @@ from workflows.states import BulkState
 
 log = structlog.get_logger(__name__)
 
-# A job gives others their turn after this long.
-TURN_SECONDS = 20.0
 # How often the page learns how far it is.
 _COUNT_SECONDS = 1.0
 # A running bulk that no job has touched for this long has lost its job.
