@@ -1,7 +1,7 @@
 """Deciding many cases in one go: each is a vote of its own, with every check a single one has, and its own entry."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from approvals import terms, voters
 from approvals.errors import NotTogether
 from approvals.models import ReasonCode, Review
 from approvals.services import Rationale, decide
+from approvals.stages import AskedStage
 from approvals.states import ReviewState, Verdict
 from opsdesk.lib.errors import DomainError
 from opsdesk.lib.money import Money
@@ -193,14 +194,20 @@ def register() -> None:
         )
 
 
-def why_not_for(user: User, review: Review) -> str:
-    """Why this person could not decide a case of the list together with others; "" when they could."""
-    stages = terms.stages_of(review)
+def why_not_each(user: User, reviews: Sequence[Review]) -> list[str]:
+    """Why this person could not decide each case of the list together with others; "" when they could."""
+    if not reviews:
+        return []
+    stages, ground = terms.stages_of_each(reviews), voters.Ground(user, reviews)
+    return [_why_not_by(user, review, stages[review.pk], ground) for review in reviews]
+
+
+def _why_not_by(user: User, review: Review, stages: Sequence[AskedStage], ground: voters.Ground) -> str:
     refused = _too_high(review, len(stages)) or review.blocked_reason
     if refused:
         return refused
     try:
-        voters.check_voter(review, stages[review.stage], user)
+        voters.check_voter(review, stages[review.stage], user, ground)
     except DomainError as refusal:
         return str(refusal)
     return ""

@@ -1,6 +1,8 @@
 """Who may vote on what. Nobody votes on what they asked for, would get, or changed; one person has one vote."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import cached_property, reduce
+from operator import or_
 
 from django.db.models import Count, Q
 from django.db.models.functions import Coalesce
@@ -62,8 +64,15 @@ def lacking_stage(review: Review) -> int | None:
 
 def voted_in(review: Review) -> set[str]:
     """Keys of the people whose votes stand, or in whose place somebody voted, as known then and as known now."""
-    votes = Vote.objects.filter(review=review, withdrawn_at=None).select_related("voter", "absence__user")
-    return {key for vote in votes for key in keys_of(vote)}
+    return _voted_in_each([review])[review.pk]
+
+
+def _voted_in_each(reviews: Sequence[Review]) -> dict[int, set[str]]:
+    found: dict[int, set[str]] = {review.pk: set() for review in reviews}
+    votes = Vote.objects.filter(review__in=reviews, withdrawn_at=None).select_related("voter", "absence__user")
+    for vote in votes:
+        found[vote.review_id] |= keys_of(vote)
+    return found
 
 
 def keys_of(vote: Vote) -> set[str]:
@@ -89,19 +98,43 @@ def cases_behind(run_ids: Iterable[int]) -> dict[int, set[int]]:
 
 def involved_in(review: Review) -> set[str]:
     """Keys of the people who asked for the case or changed its content, or that of a case it was begun for."""
-    case = review.case
-    behind = cases_behind([review.run_id])[review.run_id] if review.run.parent_id else set()
-    corrections = Correction.objects.filter(case__in=[case.pk, *behind]).select_related("user")
-    people = {person_key(correction.user) for correction in corrections}
-    if case.requested_by_user is not None:
-        people.add(person_key(case.requested_by_user))
+    return _involved_in_each([review])[review.pk]
+
+
+def _involved_in_each(reviews: Sequence[Review]) -> dict[int, set[str]]:
+    """The same for several reviews. Their cases and runs should be loaded, with the people named there."""
+    begun = [review.run_id for review in reviews if review.run.parent_id]
+    behind = cases_behind(begun) if begun else {}
+    cases = {review.pk: {review.case_id, *behind.get(review.run_id, set())} for review in reviews}
+    correctors: dict[int, set[str]] = {}
+    for correction in Correction.objects.filter(case__in=set().union(*cases.values())).select_related("user"):
+        correctors.setdefault(correction.case_id, set()).add(person_key(correction.user))
+    accounts = _accounts_called({review.case.party for review in reviews})
+    return {
+        review.pk: {
+            *(key for case in cases[review.pk] for key in correctors.get(case, set())),
+            *_who_asked(review),
+            *accounts.get(review.case.party, set()),
+        }
+        for review in reviews
+    }
+
+
+def _who_asked(review: Review) -> Iterator[str]:
+    if review.case.requested_by_user is not None:
+        yield person_key(review.case.requested_by_user)
     if review.run.trigger_id is not None and review.run.version.published_by is not None:
         # Whoever put a trigger in force asked for all that it begins.
-        people.add(person_key(review.run.version.published_by))
-    # A customer with an account of the desk is the beneficiary.
-    if case.party:
-        people |= {person_key(user) for user in User.objects.filter(username__iexact=case.party)}
-    return people
+        yield person_key(review.run.version.published_by)
+
+
+def _accounts_called(parties: Iterable[str]) -> dict[str, set[str]]:
+    """Customers who have an account of the desk are beneficiaries: the keys of those people, by customer."""
+    named = [party for party in parties if party]
+    any_of_them = reduce(or_, (Q(username__iexact=party) for party in named), Q(pk__in=[]))
+    if not User.objects.filter(any_of_them).exists():
+        return {}
+    return {party: {person_key(user) for user in User.objects.filter(username__iexact=party)} for party in named}
 
 
 def holds_right(user: User, organization_id: int) -> bool:
@@ -136,26 +169,43 @@ def why_lost(votes: Iterable[Vote]) -> str:
     return ""
 
 
-def check_voter(review: Review, stage: AskedStage, user: User) -> Absence | None:
+class Ground:
+    """What it is judged by whether a person may vote on reviews of one organization, read for all of them together."""
+
+    def __init__(self, user: User, reviews: Sequence[Review]) -> None:
+        """`reviews` must not be empty; their cases and runs should be loaded."""
+        self._user, self._organization_id = user, reviews[0].organization_id
+        self.involved = _involved_in_each(reviews)
+        self.voted = _voted_in_each(reviews)
+        self.right = holds_right(user, self._organization_id)
+        self.teams = frozenset(user.teams.values_list("pk", flat=True))
+
+    @cached_property
+    def stands_in(self) -> list[Absence]:
+        """For whom they vote today; only asked when their own seat does not do."""
+        return absences.stood_in_for(self._user, self._organization_id)
+
+
+def check_voter(review: Review, stage: AskedStage, user: User, ground: Ground | None = None) -> Absence | None:
     """Raise SelfApproval, NotAVoter or VotedBefore unless the person may vote in this stage now.
 
     Gives the absence by which they vote in somebody's place; None when they vote in their own.
     """
-    involved = involved_in(review)
+    ground = ground or Ground(user, [review])
+    involved, voted = ground.involved[review.pk], ground.voted[review.pk]
     if person_key(user) in involved:
         raise SelfApproval
-    speaks_for = belongings(stage, [user.pk])[0]
+    speaks_for = ground.teams & stage.team_ids
     refusal = f"Only {stage.names} decides this, and you are not in it."
-    if not holds_right(user, review.organization_id):
+    if not ground.right:
         raise NotAVoter(refusal)
-    voted = voted_in(review)
     if speaks_for:
         if person_key(user) in voted:
             raise VotedBefore
         if not stage.every_team or speaks_for & {team.pk for team in teams_asked(review, stage)}:
             return None
         refusal = _heard(review, stage)
-    for absence in absences.stood_in_for(user, review.organization_id):
+    for absence in ground.stands_in:
         why_not = _why_no_seat(review, stage, absence, involved, voted)
         if why_not is None and person_key(user) not in voted:
             return absence

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import messages
+from django.db.models import prefetch_related_objects
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -10,7 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.access import requires
 from accounts.roles import Permission
-from approvals.bulk_kinds import CASES, why_not_for
+from approvals.bulk_kinds import CASES, why_not_each
 from approvals.views.listing import Listing
 from opsdesk.lib.errors import DomainError
 from opsdesk.lib.requests import OpsRequest
@@ -25,9 +26,10 @@ _LARGEST_KEY = 2**63 - 1
 def index(request: OpsRequest) -> HttpResponse:
     """The page of the queue as a table with boxes to tick."""
     listing = Listing(request.membership, request.GET)
+    prefetch_related_objects(listing.rows, "settings", "run__version__published_by", "case__requested_by_user")
     rows: list[dict[str, Any]] = [
-        {"review": review, "refused": why_not_for(request.user, review), "url": listing.url(case=review.case_id)}
-        for review in listing.rows
+        {"review": review, "refused": refused, "url": listing.url(case=review.case_id)}
+        for review, refused in zip(listing.rows, why_not_each(request.user, listing.rows), strict=True)
     ]
     context = {"listing": listing, "rows": rows, "kinds": kinds_for(CASES.name), "query": listing.origin}
     return render(request, "approvals/several_page.html", context)
