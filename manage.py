@@ -3,6 +3,7 @@
 
 import os
 import sys
+import uuid
 
 
 def main() -> None:
@@ -13,8 +14,11 @@ def main() -> None:
     try:
         from django.core.exceptions import ImproperlyConfigured
         from django.core.management import execute_from_command_line
+        from structlog.contextvars import bind_contextvars
     except ImportError:
         sys.exit("Django is not installed for this Python: `make run` installs all it takes and starts the desk.")
+    # What a command changes is told as its own.
+    bind_contextvars(command=" ".join(sys.argv[1:2]), command_id=str(uuid.uuid4()))
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as odd_value:

@@ -1,6 +1,9 @@
 """The app's place in the house."""
 
 from django.apps import AppConfig
+from django.core import checks
+from django.db.backends.signals import connection_created
+from django.db.models.signals import post_migrate
 
 
 class AuditlogConfig(AppConfig):
@@ -10,7 +13,10 @@ class AuditlogConfig(AppConfig):
     def ready(self) -> None:
         from accounts import journal
         from accounts import verbs as words_of_accounts
-        from auditlog import services, verbs
+        from auditlog import context, noting, services, tracking, verbs
 
-        verbs.register(**words_of_accounts.VERBS)
+        checks.register(tracking.check_every_table_is_declared, checks.Tags.models)
+        connection_created.connect(context.speak_on)
+        post_migrate.connect(noting.install_after_migrating, sender=self)
+        verbs.register(**words_of_accounts.VERBS, auditlog__rows__changed="changed rows past the desk's services")
         journal.keep(services.record_change)

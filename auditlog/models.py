@@ -1,14 +1,38 @@
 """The audit log: append-only rows about who did what, when and why."""
 
+from datetime import timedelta
 from typing import ClassVar, Self
 
 import pgtrigger
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models.functions import Cast, Now
 
 from accounts.models import Membership, Organization, User
 from auditlog.verbs import words
+
+# No transaction lasts longer.
+_LONGEST = timedelta(hours=1)
+
+
+def _this_transaction() -> Cast:
+    """The number of the database's transaction, which never comes back within one database."""
+    number = models.Func(function="pg_current_xact_id", output_field=models.TextField())
+    return Cast(Cast(number, models.TextField()), models.BigIntegerField())
+
+
+def _append_only() -> list[pgtrigger.Trigger]:
+    """The triggers of a table that is only added to."""
+    return [
+        pgtrigger.Protect(name="append_only_rows", operation=pgtrigger.Update | pgtrigger.Delete),
+        pgtrigger.Trigger(
+            name="append_only_table",
+            operation=pgtrigger.Truncate,
+            level=pgtrigger.Statement,
+            when=pgtrigger.Before,
+            func="RAISE EXCEPTION 'pgtrigger: Cannot truncate the audit log';",
+        ),
+    ]
 
 
 class ActorKind(models.TextChoices):
@@ -26,7 +50,7 @@ class EntryQuerySet(models.QuerySet["Entry"]):
 
     def newest(self) -> Self:
         """For lists: newest first, the wide columns left in the table."""
-        return self.order_by("-pk").defer("before", "after").select_related("user")
+        return self.order_by("-at", "-pk").defer("before", "after").select_related("user")
 
 
 class Entry(models.Model):
@@ -47,6 +71,8 @@ class Entry(models.Model):
     after = models.JSONField(default=dict)
     reason = models.TextField()
     request_id = models.CharField(max_length=64)
+    # What the database itself saw changing in the same transaction carries the same number.
+    transaction = models.BigIntegerField(null=True, db_default=_this_transaction())
 
     objects: ClassVar[models.Manager["Entry"]] = EntryQuerySet.as_manager()
 
@@ -54,7 +80,12 @@ class Entry(models.Model):
         ordering = ["-pk"]
         verbose_name_plural = "entries"
         indexes = [
-            models.Index(name="auditlog_entry_by_organization", fields=["organization", "-id"]),
+            models.Index(name="auditlog_entry_by_time", fields=["organization", "-at", "-id"]),
+            models.Index(
+                name="auditlog_entry_by_person", fields=["user", "-at", "-id"], condition=Q(user__isnull=False)
+            ),
+            models.Index(name="auditlog_entry_by_verb", fields=["organization", "verb", "-at", "-id"]),
+            models.Index(name="auditlog_entry_by_subject", fields=["organization", "subject_kind", "-at", "-id"]),
             models.Index(name="auditlog_entry_by_case", fields=["case_id", "id"], condition=Q(case_id__isnull=False)),
         ]
         constraints = [
@@ -67,16 +98,7 @@ class Entry(models.Model):
                 condition=~Q(actor="") & ~Q(reason="") & ~Q(request_id="") & ~Q(verb=""),
             ),
         ]
-        triggers = [
-            pgtrigger.Protect(name="append_only_rows", operation=pgtrigger.Update | pgtrigger.Delete),
-            pgtrigger.Trigger(
-                name="append_only_table",
-                operation=pgtrigger.Truncate,
-                level=pgtrigger.Statement,
-                when=pgtrigger.Before,
-                func="RAISE EXCEPTION 'pgtrigger: Cannot truncate the audit log';",
-            ),
-        ]
+        triggers = _append_only()
 
     def __str__(self) -> str:
         return f"{self.actor} {self.words} {self.subject_kind} {self.subject_id}"
@@ -85,3 +107,56 @@ class Entry(models.Model):
     def words(self) -> str:
         """The verb as it reads on screen."""
         return words(self.verb)
+
+
+class ChangeQuerySet(models.QuerySet["Change"]):
+    def visible_to(self, membership: Membership) -> Self:
+        """Changes of rows of the member's own organization."""
+        return self.filter(organization_id=membership.organization_id)
+
+    def behind(self, entry: Entry) -> Self:
+        """What the database saw changing in the transaction of an entry, in its order.
+
+        The moment counts too: a database that was put back counts its transactions anew.
+        """
+        near = (entry.at - _LONGEST, entry.at + _LONGEST)
+        return self.filter(transaction=entry.transaction, at__range=near).order_by("pk")
+
+
+class Change(models.Model):
+    """One change of one tracked row as the database saw it, whoever made it and however. Never changed, never removed.
+
+    Written by the triggers of `noting.py` and by nothing else. Keys are plain numbers: what they name may be gone.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    at = models.DateTimeField(db_default=Now())
+    transaction = models.BigIntegerField(db_default=_this_transaction())
+    organization_id = models.BigIntegerField(null=True, help_text="None for rows that belong to no organization.")
+    kind = models.CharField(max_length=30, help_text="The model's name.")
+    row_id = models.BigIntegerField()
+    operation = models.CharField(
+        max_length=8,
+        choices=[("insert", "added"), ("update", "changed"), ("delete", "removed"), ("truncate", "emptied")],
+    )
+    before = models.JSONField()
+    after = models.JSONField()
+    actor = models.TextField(help_text="As the desk's process said, or else the database user and application.")
+    user_id = models.BigIntegerField(null=True)
+    request_id = models.TextField()
+    database_user = models.CharField(max_length=63, help_text="The role that was connected; nobody can say another.")
+
+    objects: ClassVar[models.Manager["Change"]] = ChangeQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        indexes = [models.Index(name="auditlog_change_together", fields=["transaction"])]
+        constraints = [
+            models.CheckConstraint(
+                name="auditlog_change_says_who", condition=~Q(actor="") & ~Q(request_id="") & ~Q(database_user="")
+            )
+        ]
+        triggers = _append_only()
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.row_id} {self.get_operation_display()}"

@@ -9,11 +9,13 @@ from django.apps import apps
 from django.db import connection, transaction
 from psycopg import sql
 
-from auditlog.models import Entry
+from auditlog.models import Change, Entry
 
 ALL, ADD_ONLY = ("SELECT", "INSERT", "UPDATE", "DELETE"), ("SELECT", "INSERT")
 # Everything else that would change or remove a row, or switch off what forbids it, is for the owner alone.
 APPEND_ONLY = frozenset({Entry._meta.db_table})
+# Written by the owner's triggers alone.
+READ_ONLY = frozenset({Change._meta.db_table})
 MIGRATIONS = "django_migrations"
 
 
@@ -41,5 +43,5 @@ def _rights() -> Iterator[tuple[str, tuple[str, ...]]]:
     for model in apps.get_models(include_auto_created=True):
         if model._meta.managed and not model._meta.proxy:
             table = model._meta.db_table
-            yield table, ADD_ONLY if table in APPEND_ONLY else ALL
+            yield table, ("SELECT",) if table in READ_ONLY else ADD_ONLY if table in APPEND_ONLY else ALL
     yield MIGRATIONS, ("SELECT",)

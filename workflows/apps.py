@@ -8,6 +8,7 @@ class WorkflowsConfig(AppConfig):
 
     def ready(self) -> None:
         from workflows import (
+            auditing,
             registry,
             stalls,
             verbs,  # noqa: F401 - registers the audit verbs
@@ -27,3 +28,4 @@ class WorkflowsConfig(AppConfig):
         registry.add_reader(own_events.READER, own_events.read)
         watching.register()
         stalls.register()
+        auditing.register()

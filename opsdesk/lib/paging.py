@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet, Subquery
 from django.http import HttpRequest
 
 PAGE_SIZE = 50
@@ -25,22 +25,32 @@ class Page:
         return "1 row" if len(self.rows) == 1 else f"{len(self.rows)} rows"
 
 
-def newest_first(rows: QuerySet[Any], request: HttpRequest, *, size: int = PAGE_SIZE, key: str = "pk") -> Page:
+def newest_first(
+    rows: QuerySet[Any], request: HttpRequest, *, size: int = PAGE_SIZE, key: str = "pk", at: str = ""
+) -> Page:
     """The rows before the key that `?before=` names, newest first; one statement, and no count of the table.
 
-    `key` is a whole number that no two of the rows share.
+    `key` is a whole number that no two of the rows share. `at` names the moment by which the rows are in order before
+    their key.
     """
     before = request.GET.get("before", "")
     after_first = before.isascii() and before.isdigit() and int(before) <= _LARGEST_KEY
     if after_first:
-        rows = rows.filter(**{f"{key}__lt": int(before)})
-    found = list(rows.order_by(f"-{key}")[: size + 1])
+        rows = rows.filter(_older(rows, int(before), key, at) if at else Q(**{f"{key}__lt": int(before)}))
+    found = list(rows.order_by(*([f"-{at}"] if at else []), f"-{key}")[: size + 1])
     shown = found[:size]
     return Page(
         rows=shown,
         first_url=with_query(request, before=None) if after_first else "",
         next_url=with_query(request, before=getattr(shown[-1], key)) if len(found) > size else "",
     )
+
+
+def _older(rows: QuerySet[Any], before: int, key: str, at: str) -> Q:
+    """What comes after that row in the order of `at`, then `key`; nothing where there is no such row."""
+    mark = Subquery(rows.model._default_manager.filter(**{key: before}).values(at)[:1])
+    # The first condition is for the index: it says where to begin.
+    return Q(**{f"{at}__lte": mark}) & (Q(**{f"{at}__lt": mark}) | Q(**{f"{key}__lt": before}))
 
 
 def with_query(request: HttpRequest, **changes: object) -> str:

@@ -111,27 +111,31 @@ def _plain(value: object) -> str:
 
 
 @cache
-def _insertion(model: type[models.Model], columns: Columns) -> sql.Composed:
-    return sql.SQL(
-        "INSERT INTO {table} ({names}) SELECT {names} FROM json_to_recordset(%s) AS v({typed}) RETURNING {key}"
-    ).format(
-        table=sql.Identifier(model._meta.db_table),
-        names=sql.SQL(", ").join(sql.Identifier(column.column) for column in columns),
-        typed=_typed(columns),
-        key=sql.Identifier(_key_of(model).column),
+def _insertion(model: type[models.Model], columns: Columns) -> str:
+    return (
+        sql.SQL("INSERT INTO {table} ({names}) SELECT {names} FROM json_to_recordset(%s) AS v({typed}) RETURNING {key}")
+        .format(
+            table=sql.Identifier(model._meta.db_table),
+            names=sql.SQL(", ").join(sql.Identifier(column.column) for column in columns),
+            typed=_typed(columns),
+            key=sql.Identifier(_key_of(model).column),
+        )
+        .as_string()
     )
 
 
 @cache
-def _change(model: type[models.Model], columns: Columns) -> sql.Composed:
+def _change(model: type[models.Model], columns: Columns) -> str:
     changed = [sql.SQL("{0} = v.{0}").format(sql.Identifier(column.column)) for column in columns[1:]]
-    return sql.SQL(
-        "UPDATE {table} SET {changed} FROM json_to_recordset(%s) AS v({typed}) WHERE {table}.{key} = v.{key}"
-    ).format(
-        table=sql.Identifier(model._meta.db_table),
-        changed=sql.SQL(", ").join(changed),
-        typed=_typed(columns),
-        key=sql.Identifier(_key_of(model).column),
+    return (
+        sql.SQL("UPDATE {table} SET {changed} FROM json_to_recordset(%s) AS v({typed}) WHERE {table}.{key} = v.{key}")
+        .format(
+            table=sql.Identifier(model._meta.db_table),
+            changed=sql.SQL(", ").join(changed),
+            typed=_typed(columns),
+            key=sql.Identifier(_key_of(model).column),
+        )
+        .as_string()
     )
 
 

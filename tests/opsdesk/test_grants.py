@@ -62,6 +62,8 @@ def test_the_whole_line_runs_as_a_role_that_owns_nothing(line: Line, role: str, 
     "attack",
     [
         "UPDATE auditlog_entry SET reason = 'nothing'",
+        "INSERT INTO auditlog_change SELECT * FROM auditlog_change",
+        "CREATE TEMP TABLE t (id bigint); CREATE TRIGGER x AFTER TRUNCATE ON t EXECUTE FUNCTION auditlog_tell_untold()",
         "DELETE FROM auditlog_entry",
         "TRUNCATE auditlog_entry",
         "ALTER TABLE auditlog_entry DISABLE TRIGGER ALL",

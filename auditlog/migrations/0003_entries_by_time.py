@@ -1,0 +1,33 @@
+from django.contrib.postgres.operations import AddIndexConcurrently, RemoveIndexConcurrently
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    """The log is read in the order of time. Built beside the writers, which go on meanwhile."""
+
+    atomic = False
+    dependencies = [("auditlog", "0002_what_the_database_saw")]
+
+    operations = [
+        AddIndexConcurrently(
+            model_name="entry",
+            index=models.Index(fields=["organization", "-at", "-id"], name="auditlog_entry_by_time"),
+        ),
+        AddIndexConcurrently(
+            model_name="entry",
+            index=models.Index(
+                fields=["user", "-at", "-id"],
+                name="auditlog_entry_by_person",
+                condition=models.Q(("user__isnull", False)),
+            ),
+        ),
+        AddIndexConcurrently(
+            model_name="entry",
+            index=models.Index(fields=["organization", "verb", "-at", "-id"], name="auditlog_entry_by_verb"),
+        ),
+        AddIndexConcurrently(
+            model_name="entry",
+            index=models.Index(fields=["organization", "subject_kind", "-at", "-id"], name="auditlog_entry_by_subject"),
+        ),
+        RemoveIndexConcurrently(model_name="entry", name="auditlog_entry_by_organization"),
+    ]
