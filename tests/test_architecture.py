@@ -188,8 +188,11 @@ def signals_heard(tree: ast.Module) -> Iterator[ast.AST]:
 
 
 def test_nothing_happens_by_signals():
-    """What a change brings about stands where the change is made."""
-    assert places(signals_heard) == []
+    """What a change brings about stands where the change is made.
+
+    The audit log alone hears of new connections and of the end of migrations, which are no changes of rows.
+    """
+    assert modules(places(signals_heard)) == {"auditlog/apps.py"}
     assert list(signals_heard(ast.parse("from django.db.models.signals import post_save")))
     assert list(signals_heard(ast.parse("from django.dispatch import receiver")))
 
