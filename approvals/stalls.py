@@ -1,4 +1,4 @@
-"""What waits for people: reviews, fast-track cases whose clock has not started, and drafts of thresholds."""
+"""What waits for people: reviews, clocks that have not started, unanswered questions, and drafts of thresholds."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,14 +8,17 @@ from django.urls import reverse
 
 from accounts.models import Membership
 from accounts.roles import Permission
-from approvals.models import Policy, Review
-from approvals.states import REVIEW_FINAL, ReviewState
+from approvals.models import Policy, Question, Review
+from approvals.states import REVIEW_FINAL, QuestionState, ReviewState
 from integrations.models import Notice
 from integrations.states import NoticeState
+from opsdesk.lib.wording import visible
 from workflows.stalls import draft_kind
 from workflows.states import Tier
 from workflows.waits import GRACE, Help, Look, Waiting, WaitingKind, add_waiting_kind
 
+# Requesters are given a day before anybody looks after what they were asked.
+_ANSWER_TIME = timedelta(days=1)
 _SETTLING = [ReviewState.APPROVING, ReviewState.REJECTING]
 
 
@@ -95,10 +98,46 @@ def _delivered(member: Membership, since: datetime, sort: str) -> QuerySet[Any, 
     return rows.order_by("-case__closed_at").values(took=F("delivered_at") - F("created_at"))
 
 
+def _questions(look: Look) -> QuerySet[Any]:
+    """Questions that a requester leaves unanswered for longer than usual, or can no longer answer."""
+    rows = Question.objects.visible_to(look.member).open()
+    if not look.everything:
+        rows = rows.filter(Q(asked_at__lt=look.now - _ANSWER_TIME) | Q(expires_at__lte=look.now))
+    return rows.select_related("case", "asked_by")
+
+
+def _tell_question(row: Question, look: Look) -> Waiting:
+    case = reverse("approvals:case", args=[row.case_id])
+    help_ = Help("Open the case", case)
+    reason = "No answer yet"
+    if row.expires_at <= look.now:
+        reason = "The link for the answer has expired"
+        if look.member.may(Permission.DECIDE):
+            help_ = Help("Make a new link", reverse("approvals:new_link", args=[row.case_id]), posts=True)
+    return Waiting(
+        title=row.case.who,
+        url=case,
+        detail=f"{row.case}{f', {row.case.amount}' if row.case.amount else ''}",
+        reason=f"{reason}. {row.asked_by} asked: {visible(row.text, at_most=120)}",
+        since=row.asked_at,
+        help=help_,
+        owner=row.asked_by,
+        amount=row.case.amount,
+    )
+
+
+def _answered(member: Membership, since: datetime, sort: str) -> QuerySet[Any, Any]:
+    rows = Question.objects.visible_to(member).filter(state=QuestionState.ANSWERED, closed_at__gte=since)
+    return rows.order_by("-pk").values(took=F("closed_at") - F("asked_at"))
+
+
 def register() -> None:
     """Have the board show these."""
     add_waiting_kind(WaitingKind("reviews", "Reviews", "inbox", timedelta(hours=4), _reviews, _tell_review, _decided))
     add_waiting_kind(
         WaitingKind("windows", "Objection windows", "timer", timedelta(minutes=1), _windows, _tell_window, _delivered)
+    )
+    add_waiting_kind(
+        WaitingKind("questions", "Questions", "message-circle-question", _ANSWER_TIME, _questions, _tell_question, _answered)
     )
     add_waiting_kind(draft_kind("policies", "Drafts of thresholds", Policy))

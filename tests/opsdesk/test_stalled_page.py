@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.urls import reverse
 
+from approvals import asking
 from integrations.models import Connection
 from integrations.states import ActionState, BreakState
 from opsdesk.lib import clock
@@ -152,6 +153,42 @@ def test_a_fast_track_case_whose_notice_did_not_arrive_is_listed(organization, c
 
     assert thing.detail == f"CASE-{waits.case_id}, £75.00"
     assert thing.reason == "The notice has not arrived, so its clock has not started."
+
+
+def asked(review, by, *, age):
+    """A question that was put so long ago; its link is good for fourteen days."""
+    question, _ = asking.ask(review.pk, by=by, text="Which parcel\u202e came back?")
+    then = clock.now() - age
+    return factories.at(question, asked_at=then, expires_at=then + asking.LINK_LIFE)
+
+
+def test_a_question_without_an_answer_is_listed_under_whoever_asked(organization, cast):
+    late = factories.make_review(factories.make_case(organization, party_name="The Tin Robin"), assignee=cast.ada)
+    asked(late, cast.ada, age=timedelta(days=2))
+    asked(factories.make_review(factories.make_case(organization)), cast.ada, age=HOUR)
+    answered = asked(factories.make_review(factories.make_case(organization)), cast.ada, age=timedelta(days=2))
+    asking.answer_by_person(answered.pk, by=cast.ben, text="The blue one.")
+
+    [thing] = found(cast, "questions")
+
+    assert (thing.title, thing.owner, thing.help.label) == ("The Tin Robin", cast.ada, "Open the case")
+    assert thing.reason == "No answer yet. Ada Okafor asked: Which parcel[U+202E] came back?"
+    assert len(found(cast, "questions", everything=True)) == 2
+    assert found(cast, "runs") == []
+
+
+def test_a_question_whose_link_has_expired_is_helped_by_a_new_one(organization, cast, sign_in):
+    review = factories.make_review(factories.make_case(organization), assignee=cast.ada)
+    asked(review, cast.ada, age=timedelta(days=15))
+
+    [thing] = found(cast, "questions", "ada")
+    response = sign_in(cast.ada).post(thing.help.url)
+
+    assert thing.reason.startswith("The link for the answer has expired. Ada Okafor asked:")
+    assert (thing.help.label, thing.help.posts) == ("Make a new link", True)
+    assert (response.status_code, "/answers/" in response.content.decode()) == (200, True)
+    assert found(cast, "questions", "ada")[0].help.label == "Open the case"
+    assert found(cast, "questions", "ines")[0].help.posts is False
 
 
 @pytest.mark.parametrize(
