@@ -10,7 +10,8 @@ ROOT = Path(settings.BASE_DIR)
 APPS = ["accounts", "auditlog", "workflows", "integrations", "approvals", "opsdesk"]
 CLIENTS = {"requests", "urllib3", "http.client", "urllib.request", "httpx", "aiohttp", "ftplib", "telnetlib"}
 SOCKETS = {"socket.socket", "socket.create_connection"}
-DOOR = {"integrations/http/transport.py"}
+# The wire itself, and the same lent to a library that expects `requests`.
+DOOR = {"integrations/http/transport.py", "integrations/http/lent.py"}
 # Not the desk: the pretend outside world, the shop of the demonstration, and what starts servers on this machine.
 OTHERS = ("opsdesk/sandbox/", "opsdesk/demo/", "opsdesk/embedded/", "opsdesk/management/commands/")
 

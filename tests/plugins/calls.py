@@ -40,10 +40,11 @@ def outside_transactions(call: Callable[..., Any], what: str) -> Callable[..., A
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_call_in_a_transaction() -> Iterator[None]:
-    from integrations.http import door
+    from integrations.http import door, lent
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(door, "exchange", outside_transactions(door.exchange, "An HTTP call"))
+        patch.setattr(lent, "exchange", outside_transactions(lent.exchange, "A chat message"))
         patch.setattr(EmailMessage, "send", outside_transactions(EmailMessage.send, "A mail"))
         # Threads that call have no connection of their own: whoever starts them must not wait in a transaction.
         submit = outside_transactions(ThreadPoolExecutor.submit, "Work for other threads")
