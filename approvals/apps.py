@@ -13,6 +13,7 @@ class ApprovalsConfig(AppConfig):
             awaiting,
             bulk_kinds,
             grants,
+            noticing,
             recovering,
             running_limits,
             services,
@@ -36,4 +37,5 @@ class ApprovalsConfig(AppConfig):
         bulk_kinds.register()
         watching.register()
         stalls.register()
+        noticing.register()
         registry.add_recovery_ending(recovering.begin_windows_anew)

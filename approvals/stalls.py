@@ -89,9 +89,8 @@ def _tell_window(row: Review, look: Look) -> Waiting:
 
 
 def _delivered(member: Membership, since: datetime, sort: str) -> QuerySet[Any, Any]:
-    rows = Notice.objects.filter(
+    rows = Notice.objects.outward().filter(
         state=NoticeState.DELIVERED,
-        channel=Notice.Channel.MAIL,
         case__organization_id=member.organization_id,
         case__closed_at__gte=since,
     )
@@ -138,6 +137,8 @@ def register() -> None:
         WaitingKind("windows", "Objection windows", "timer", timedelta(minutes=1), _windows, _tell_window, _delivered)
     )
     add_waiting_kind(
-        WaitingKind("questions", "Questions", "message-circle-question", _ANSWER_TIME, _questions, _tell_question, _answered)
+        WaitingKind(
+            "questions", "Questions", "message-circle-question", _ANSWER_TIME, _questions, _tell_question, _answered
+        )
     )
     add_waiting_kind(draft_kind("policies", "Drafts of thresholds", Policy))

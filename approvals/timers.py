@@ -158,10 +158,11 @@ def _tell(review: Review, case: Case, verb: str, reason: str) -> None:
 def _windows(acting: QuerySet[Review]) -> tuple[QuerySet[Review], QuerySet[Review]]:
     """Reviews whose objection clock can start because a notice arrived, and those whose notices reached nobody."""
     topic = Concat(Value("leaving:"), Cast(OuterRef("pk"), TextField()))
-    mails = Notice.objects.filter(topic=topic, channel="mail")
+    # What a shared channel was sent is read by nobody in particular.
+    told = Notice.objects.outward().filter(topic=topic, recipient__isnull=False)
     waiting = acting.filter(state=ReviewState.OPEN, tier=Tier.FAST_TRACK, objection_ends_at=None).order_by("pk")
-    arrived = waiting.filter(Exists(mails.filter(state=NoticeState.DELIVERED)))
-    lost = waiting.filter(~Exists(mails.exclude(state=NoticeState.FAILED)) | Q(opened_at__lt=Now() - _LONGEST_DELIVERY))
+    arrived = waiting.filter(Exists(told.filter(state=NoticeState.DELIVERED)))
+    lost = waiting.filter(~Exists(told.exclude(state=NoticeState.FAILED)) | Q(opened_at__lt=Now() - _LONGEST_DELIVERY))
     return arrived, lost
 
 
@@ -171,7 +172,8 @@ def _start_window(review_id: int) -> int:
     if review.state != ReviewState.OPEN or review.tier != Tier.FAST_TRACK or review.objection_ends_at is not None:
         return 0
     delivered = (
-        Notice.objects.filter(topic=f"leaving:{review.pk}", channel="mail", state=NoticeState.DELIVERED)
+        Notice.objects.outward()
+        .filter(topic=f"leaving:{review.pk}", recipient__isnull=False, state=NoticeState.DELIVERED)
         .order_by("delivered_at")
         .values_list("delivered_at", flat=True)
         .first()

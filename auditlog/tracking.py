@@ -78,6 +78,10 @@ TRACKED: tuple[Tracked, ...] = (
     Tracked("integrations.Endpoint", withheld=["secret", "old_secret"], passing=["refused_at", "refused_skew"]),
     Tracked("integrations.OperationSwitch", "connection__organization"),
     Tracked("integrations.MaintenanceWindow", "connection__organization"),
+    # Where people are told, and how they want it.
+    Tracked("integrations.ChatChannel", withheld=["address"]),
+    Tracked("integrations.NoticeSettings"),
+    Tracked("integrations.NoticePolicy"),
     Tracked("workflows.Recovery"),
     Tracked("workflows.RecoverySignature", "recovery__organization"),
     # What was asked, decided and moved.

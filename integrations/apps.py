@@ -17,6 +17,7 @@ class IntegrationsConfig(AppConfig):
         from integrations.breakers import ALERT
         from integrations.connectors import stripe, webhook
         from integrations.definitions import connections_exist
+        from integrations.notices.kinds import NoticeKind, add_notice_kind
         from integrations.reconciliation import effects
         from integrations.steps.act import Act
         from integrations.steps.gather import Gather
@@ -34,6 +35,7 @@ class IntegrationsConfig(AppConfig):
         registry.add_recovery_ending(effects.end_recovery)
         registry.add_definition_check(connections_exist)
         registry.add_definition_check(teams_exist)
+        add_notice_kind(NoticeKind("notify", "What a workflow tells"))
         watching.register()
         stalls.register()
         readers.register()

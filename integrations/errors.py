@@ -45,6 +45,12 @@ class AddressRefused(DomainError):
     """An outbound address is not one the desk may call."""
 
 
+class TooManyChannels(DomainError):
+    """There are as many channels as one may have."""
+
+    message = "There are as many channels as there may be: take one away first."
+
+
 class NotAuthorized(DomainError):
     """No authorization covers this case, content, amount and payment."""
 

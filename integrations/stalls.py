@@ -1,4 +1,4 @@
-"""What waits outside: actions that are not certain, open breakers, differences, and payments to read again."""
+"""What waits outside: uncertain actions, open breakers, differences, payments to read again, and lost notices."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,7 +11,8 @@ from accounts.models import Membership
 from accounts.roles import Permission
 from integrations.breakers import ALERT
 from integrations.health import ANSWERED
-from integrations.models import Action, Break, Breaker, Call, Payment
+from integrations.models import Action, Break, Breaker, Call, Notice, Payment
+from integrations.notices import lost
 from integrations.states import ActionState, BreakerState
 from opsdesk.lib.wording import plain
 from workflows.models import Alert
@@ -19,6 +20,8 @@ from workflows.waits import GRACE, Help, Look, Waiting, WaitingKind, add_waiting
 
 # Within this somebody will have looked at a difference.
 UNSETTLED_LONG = timedelta(days=1)
+# After this a notice that did not arrive is of no use any more.
+UNREAD_LONG = timedelta(days=7)
 _SENT_BY_DESK = {
     ActionState.RESERVED: "not sent yet",
     ActionState.SENDING: "being sent",
@@ -152,6 +155,26 @@ def _tell_payment(row: Payment, look: Look) -> Waiting:
     )
 
 
+def _lost_notices(look: Look) -> QuerySet[Any]:
+    """Notices of the last week that reached nobody over any way, and were not read in the app."""
+    rows = lost.nowhere().filter(organization_id=look.member.organization_id, created_at__gt=look.now - UNREAD_LONG)
+    return rows.select_related("recipient", "chat").order_by("created_at", "pk")
+
+
+def _tell_lost_notice(row: Notice, look: Look) -> Waiting:
+    manages = look.member.may(Permission.MANAGE)
+    again = Help("Send it again", reverse("integrations:send_again", args=[row.pk]), posts=True)
+    return Waiting(
+        title=f"To {row.whom}",
+        url=row.path,
+        detail=row.subject,
+        reason=f"It did not arrive by {row.way}. {row.message}",
+        since=row.created_at,
+        help=again if manages else Help("Open what it is about", row.path),
+        owner=row.recipient,
+    )
+
+
 def register() -> None:
     """Have the board show these."""
     minute = timedelta(minutes=1)
@@ -159,6 +182,7 @@ def register() -> None:
         WaitingKind("money", "Work under way outside", "banknote", minute, _actions, _tell_action, _verified),
         WaitingKind("breakers", "Open breakers", "plug", timedelta(minutes=5), _breakers, _tell_breaker, _outages),
         WaitingKind("differences", "Differences", "scale", UNSETTLED_LONG, _breaks, _tell_break, _settled),
+        WaitingKind("notices", "Notices that reached nobody", "bell-off", minute, _lost_notices, _tell_lost_notice),
         WaitingKind("payments", "Payments to read again", "refresh-cw", minute, _payments, _tell_payment),
     ):
         add_waiting_kind(kind)

@@ -51,16 +51,25 @@ BREAKER_MOVES: Mapping[str, frozenset[str]] = {
 
 
 class NoticeState(models.TextChoices):
-    DUE = "due", "Due"
+    DUE = "due", "Queued"
+    SENT = "sent", "Sent, arrival not confirmed"
     DELIVERED = "delivered", "Delivered"
-    FAILED = "failed", "Not delivered"
+    RETRYING = "retrying", "Failed, tried again"
+    FAILED = "failed", "Given up"
 
 
+# Where the channel confirms, a notice is delivered; where it only takes the message, it is sent and no more is known.
+# One that was given up goes out again when a person says so.
 NOTICE_MOVES: Mapping[str, frozenset[str]] = {
-    NoticeState.DUE: frozenset({NoticeState.DELIVERED, NoticeState.FAILED}),
+    NoticeState.DUE: frozenset({NoticeState.SENT, NoticeState.DELIVERED, NoticeState.RETRYING, NoticeState.FAILED}),
+    NoticeState.RETRYING: frozenset(
+        {NoticeState.SENT, NoticeState.DELIVERED, NoticeState.RETRYING, NoticeState.FAILED}
+    ),
+    NoticeState.SENT: frozenset(),
     NoticeState.DELIVERED: frozenset(),
-    NoticeState.FAILED: frozenset(),
+    NoticeState.FAILED: frozenset({NoticeState.DUE}),
 }
+NOTICE_WAITING = frozenset({NoticeState.DUE, NoticeState.RETRYING})
 
 
 class ReconciliationState(models.TextChoices):

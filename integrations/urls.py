@@ -5,7 +5,7 @@ from django.urls import path
 from integrations import hooks
 from integrations.reconciliation import recovering
 from integrations.reconciliation import views as reconciliation
-from integrations.views import connection, connections, switches
+from integrations.views import channels, connection, connections, notice_settings, notices, switches
 
 app_name = "integrations"
 urlpatterns = [
@@ -18,6 +18,15 @@ urlpatterns = [
     path("connections/<int:pk>/end-maintenance/", connection.end_maintenance, name="end_maintenance"),
     path("connections/<int:pk>/settle/", connection.settle, name="settle_action"),
     path("connections/<int:pk>/reconcile/", reconciliation.ask, name="reconcile"),
+    path("me/notices/", notices.index, name="notices"),
+    path("me/notices/read/", notices.read, name="read_notices"),
+    path("me/notices/settings/", notice_settings.index, name="notice_settings"),
+    path("me/notices/channels/", notice_settings.add_own, name="add_own_channel"),
+    path("notices/<int:pk>/send-again/", notices.send_again, name="send_again"),
+    path("channels/", channels.index, name="channels"),
+    path("channels/add/", channels.add_shared, name="add_channel"),
+    path("channels/<int:pk>/test/", channels.test, name="test_channel"),
+    path("channels/<int:pk>/remove/", channels.remove, name="remove_channel"),
     path("switches/", switches.index, name="switches"),
     path("switches/organization/", switches.turn_organization, name="turn_organization"),
     path("switches/<int:pk>/", switches.turn_workflow, name="turn_workflow"),

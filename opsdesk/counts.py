@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from accounts.models import Membership
 from approvals.models import Review, SecondOpinion
 from integrations.health import ANSWERED
-from integrations.models import Break, Breaker, Call, Connection
+from integrations.models import Break, Breaker, Call, Connection, Notice
 from integrations.states import BreakerState
 from opsdesk.lib import clock
 from opsdesk.screens.stalls import every_row
@@ -71,6 +71,11 @@ def _differences(member: Membership) -> QuerySet[Any]:
     return Break.objects.visible_to(member).open()
 
 
+def _notices(member: Membership) -> QuerySet[Any]:
+    """What this person was told and has not read."""
+    return Notice.objects.told_to(member).filter(read_at=None)
+
+
 def _recovery(member: Membership) -> QuerySet[Any]:
     return Recovery.objects.visible_to(member).open()
 
@@ -85,5 +90,6 @@ COUNTERS: dict[str, Rows] = {
     "failures": _failures,
     "connections": _connections,
     "differences": _differences,
+    "notices": _notices,
     "recovery": _recovery,
 }

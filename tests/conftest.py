@@ -10,7 +10,13 @@ from django.db.backends.postgresql.operations import DatabaseOperations
 
 from tests.plugins.outside import find_chromium
 
-pytest_plugins = ["tests.plugins.sandbox", "tests.plugins.line", "tests.plugins.pages", "tests.plugins.calls"]
+pytest_plugins = [
+    "tests.plugins.sandbox",
+    "tests.plugins.line",
+    "tests.plugins.pages",
+    "tests.plugins.calls",
+    "tests.plugins.chatroom",
+]
 
 # Playwright's synchronous driver keeps an event loop in the thread in which Django works.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")

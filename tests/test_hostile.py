@@ -16,6 +16,7 @@ from opsdesk.settings import BASE_DIR
 from tests import factories
 from tests.approvals.opinions import make_second_opinion
 from tests.approvals.thresholds import make_trial
+from tests.integrations.noticing import make_notices
 from tests.plugins.line import Line, open_review_of
 from tests.visits import Url, client_of, every_url, furnish, quietly
 from workflows.models import Bulk, BulkItem, Case, Event, Failure
@@ -121,6 +122,7 @@ def _looked_after(line: Line, case: Case, text: str) -> None:
     make_second_opinion(line.organization, by=line.cast.ada, asked=line.cast.maya, party_name=text[:120])
     factories.make_recovery(line.organization, ended=True, reason=text[:500])
     factories.make_absence(line.cast.ada, line.organization, days=(30, 37))
+    make_notices(line.organization, line.cast, text=text)
 
 
 def pages(line: Line, case: Case) -> dict[str, str]:
@@ -168,7 +170,7 @@ def test_it_is_inert_on_every_page(line, text):
     start = visible(text)[:40]
     showing = {address.split("/")[1] for address, page in shown.items() if start in Harm(page).text}
     assert showing >= {"cases", "queue", "failures", "runs", "alerts", "admin"}
-    assert showing >= {"reconciliation", "differences", "recovery", "bulk", "dry-runs"}
+    assert showing >= {"reconciliation", "differences", "recovery", "bulk", "dry-runs", "me", "channels"}
     assert Event.objects.filter(state=EventState.QUARANTINED).exists() and Failure.objects.exists()
     assert max(len(page) for page in shown.values()) < 400_000
 

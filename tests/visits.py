@@ -20,13 +20,14 @@ from approvals.models import Absence, Policy, RunningLimit, SecondOpinion, Skill
 from approvals.policies import new_draft_policy
 from auditlog.models import Entry
 from auditlog.services import Actor, record
-from integrations.models import Break, Connection, Reconciliation
+from integrations.models import Break, ChatChannel, Connection, Notice, Reconciliation
 from opsdesk.lib import clock
 from opsdesk.models import HeartbeatKind
 from opsdesk.watch.heartbeats import note
 from tests import factories
 from tests.approvals.opinions import make_second_opinion
 from tests.approvals.thresholds import make_trial
+from tests.integrations.noticing import make_notices
 from workflows.models import Alert, Bulk, Case, DryRun, Failure, Recovery, Run, Trigger, Workflow
 from workflows.publishing import new_draft, new_draft_rules
 from workflows.states import EventState, Tier
@@ -55,6 +56,8 @@ _OWNERS: dict[str, type[Model]] = {
     "requests": Trigger,
     "second-opinions": SecondOpinion,
     "time-off": Absence,
+    "channels": ChatChannel,
+    "notices": Notice,
 }
 # From a row of the admin to its organization, where that is not its own column.
 _TO_ORGANIZATION = {
@@ -163,6 +166,7 @@ def furnish(slug: str) -> tuple[Organization, dict[str, User]]:
     Skill.objects.create(organization=organization, user=cast.ada, kind="refund")
     # Later, so that nobody is away meanwhile.
     factories.make_absence(cast.ada, organization, days=(30, 37))
+    make_notices(organization, cast)
     leaving = factories.make_case(organization, amount="80.00")
     factories.make_review(leaving, tier=Tier.FAST_TRACK, objection_ends_at=clock.now() + timedelta(minutes=20))
     make_second_opinion(organization, by=cast.ada, asked=cast.maya)

@@ -58,15 +58,18 @@ class Card:
 
     @property
     def delivered(self) -> Notice | None:
-        """The mail that is known to have arrived first, which starts the clock."""
-        arrived = [each for each in self.told if each.channel == "mail" and each.state == NoticeState.DELIVERED]
-        return min(arrived, key=lambda notice: notice.pk, default=None)
+        """The notice that is known to have arrived first at somebody, by mail or chat, which starts the clock."""
+        arrived = [each for each in self._outward if each.delivered_at is not None]
+        return min(arrived, key=lambda notice: (notice.delivered_at, notice.pk), default=None)
 
     @property
     def undelivered(self) -> bool:
-        """Whether every mail was given up."""
-        mails = [notice for notice in self.told if notice.channel == "mail"]
-        return bool(mails) and all(notice.state == NoticeState.FAILED for notice in mails)
+        """Whether every mail and message was given up."""
+        return bool(self._outward) and all(notice.state == NoticeState.FAILED for notice in self._outward)
+
+    @property
+    def _outward(self) -> list[Notice]:
+        return [notice for notice in self.told if notice.channel != "app"]
 
     @property
     def since(self) -> datetime | None:
@@ -77,9 +80,9 @@ class Card:
 def _cards(reviews: Iterable[Review], *, keyed: bool = True) -> list[Card]:
     rows = list(reviews)
     told: dict[str, list[Notice]] = {}
-    for notice in Notice.objects.filter(topic__in=[f"leaving:{review.pk}" for review in rows]).select_related(
-        "recipient"
-    ):
+    topics = [f"leaving:{review.pk}" for review in rows]
+    personal = Notice.objects.filter(topic__in=topics, recipient__isnull=False)
+    for notice in personal.select_related("recipient"):
         told.setdefault(notice.topic, []).append(notice)
     return [
         Card(review, told.get(f"leaving:{review.pk}", []), _KEYS[place] if keyed and place < len(_KEYS) else "")

@@ -2,6 +2,7 @@
 
 from integrations.models.actions import Action
 from integrations.models.breakers import Breaker
+from integrations.models.chat import ChatChannel, How, NoticePolicy, NoticeSettings
 from integrations.models.connections import Call, Connection, Endpoint
 from integrations.models.limits import MaintenanceWindow, OperationSwitch, Permit, Throttle
 from integrations.models.mirrors import Customer, Order, OrderLine, Payment, Refund
@@ -13,11 +14,15 @@ __all__ = [
     "Break",
     "Breaker",
     "Call",
+    "ChatChannel",
     "Connection",
     "Customer",
     "Endpoint",
+    "How",
     "MaintenanceWindow",
     "Notice",
+    "NoticePolicy",
+    "NoticeSettings",
     "OperationSwitch",
     "Order",
     "OrderLine",

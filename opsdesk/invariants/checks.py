@@ -17,7 +17,7 @@ from approvals.voters import involved_in
 from auditlog.models import Entry
 from integrations.models import Action, Call, Connection, Endpoint, Notice, Payment, Refund
 from integrations.secrets import decrypt
-from integrations.states import ActionState, NoticeState
+from integrations.states import ActionState
 from opsdesk.lib.money import Money
 from workflows.models import Authorization, Case, Event, Failure, FailureItem, Run
 from workflows.states import CASE_FINAL, RUN_ACTIVE, EventState, RunState, Tier, WaitsFor
@@ -223,7 +223,7 @@ def _entries(effects: Effects | None) -> tuple[int, list[str]]:
 
 @_invariant("I9", "No notice lies unsent for more than a minute after it was due.")
 def _notices(effects: Effects | None) -> tuple[int, list[str]]:
-    late = Notice.objects.filter(state=NoticeState.DUE, due_at__lt=Now() - _PATIENCE)
+    late = Notice.objects.waiting().filter(due_at__lt=Now() - _PATIENCE)
     return Notice.objects.count(), [f"Notice {notice.pk} ({notice}) lies there." for notice in late[:_MOST_SHOWN]]
 
 

@@ -19,7 +19,19 @@ LATELY = timedelta(days=30)
 SHOWN = 20  # rows a kind, unless only that kind is asked for
 DESK, NOBODY = "desk", "nobody"
 # In this order where two groups are equally far beyond normal; what other rooms add comes after.
-_ORDER = ("money", "breakers", "differences", "runs", "reviews", "windows", "questions", "failures", "events", "payments")
+_ORDER = (
+    "money",
+    "breakers",
+    "differences",
+    "runs",
+    "reviews",
+    "windows",
+    "questions",
+    "notices",
+    "failures",
+    "events",
+    "payments",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from approvals.models import Review
 from approvals.states import ReviewState
 from integrations import claiming
 from integrations.models import Notice, Payment
-from integrations.states import NoticeState
 from workflows.engine import running
 from workflows.models import Event
 from workflows.recovery import mode
@@ -67,7 +66,7 @@ def _leaving() -> QuerySet[Any]:
 
 
 def _notices() -> QuerySet[Any]:
-    rows = Notice.objects.filter(state=NoticeState.DUE, due_at__lte=Now()).order_by("due_at")
+    rows = Notice.objects.waiting().filter(due_at__lte=Now()).order_by("due_at")
     return rows.exclude(organization_id__in=mode.held())
 
 
@@ -83,7 +82,7 @@ QUEUES: tuple[Queue, ...] = (
     Queue("reviews", "votes that should take effect", ENGINE, _settling, "settles_at"),
     Queue("windows", "objection windows that have ended", ENGINE, _leaving, "objection_ends_at"),
     Queue("actions", "actions to send or to verify", ACTIONS, claiming.claimable, "due_at"),
-    Queue("notices", "mails to hand over", ACTIONS, _notices, "due_at"),
+    Queue("notices", "mails and messages to hand over", ACTIONS, _notices, "due_at"),
     Queue("payments", "payments to read again", ACTIONS, _payments, "reread_at"),
 )
 

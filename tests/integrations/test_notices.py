@@ -108,7 +108,7 @@ def test_a_mail_server_that_comes_back_gets_the_mail(desk, settings):
     nobody_listens(settings)
     notify(desk, "maya")
     deliver_due()
-    assert Notice.objects.get(channel="mail").state == NoticeState.DUE
+    assert Notice.objects.get(channel="mail").state == NoticeState.RETRYING
 
     settings.EMAIL_BACKEND = backend
     pass_time(timedelta(minutes=2))
@@ -135,7 +135,7 @@ def test_an_address_no_mail_can_have_holds_up_nobody_else(desk, address):
     assert not any("all@desk.example" in str(message.recipients()) for message in mail.outbox if message in reached)
     states = set(Notice.objects.filter(channel="mail").values_list("recipient__username", "state"))
     assert ("maya", NoticeState.DELIVERED) in states
-    assert not Notice.objects.filter(state=NoticeState.DUE).exists()
+    assert not Notice.objects.waiting().exists()
 
 
 @pytest.mark.django_db(transaction=True)

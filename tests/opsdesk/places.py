@@ -41,7 +41,15 @@ urlpatterns = [
         thresholds=Permission.CONFIGURE,
     ),
     _app("workflows", alerts=_DESK, requests=Permission.ASK, runs=_DESK, triggers=_DESK, failures=Permission.REPAIR),
-    _app("integrations", connections=Permission.CONNECT, switches=_DESK, reconciliations=_DESK, recovery=_DESK),
+    _app(
+        "integrations",
+        connections=Permission.CONNECT,
+        switches=_DESK,
+        reconciliations=_DESK,
+        recovery=_DESK,
+        notices=_DESK,
+        channels=Permission.CONNECT,
+    ),
     _app("auditlog", entries=Permission.READ_AUDIT),
     path("admin/", admin.site.urls),
 ]

@@ -53,7 +53,7 @@ def test_each_number_counts_what_its_page_lists(organization, cast, numbers):
 
     assert numbers() == {
         "queue": 4, "escalations": 2, "leaving": 1, "stalled": 4, "alerts": 2, "failures": 1, "connections": 0,
-        "differences": 2, "recovery": 1, "second_opinions": 0,
+        "differences": 2, "recovery": 1, "second_opinions": 0, "notices": 0,
     }  # fmt: skip
 
 

@@ -191,7 +191,7 @@ def pass_time(length: timedelta) -> None:
         Run: ("wake_at", "lease_until", "waiting_since", "started_at"),
         Action: ("due_at", "lease_until", "first_sent_at", "succeeded_at"),
         Review: ("objection_ends_at", "settles_at", "opened_at"),
-        Notice: ("due_at", "delivered_at", "created_at"),
+        Notice: ("due_at", "delivered_at", "created_at", "tried_at"),
         Payment: ("reread_at",),
         Event: ("received_at",),
         Breaker: ("moved_at", "probe_at", "probe_until", "quiet_until"),

@@ -1,0 +1,1 @@
+"""Chat: where notices go besides the app and mail, over services that the package `apprise` speaks."""
