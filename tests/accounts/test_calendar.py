@@ -1,6 +1,8 @@
 """Business time over changes of the clock, against a slow oracle that walks minute by minute."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from io import StringIO
 from zoneinfo import ZoneInfo
 
@@ -11,13 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accounts.calendar import Hours, hours_of
-from accounts.models import BusinessCalendar
+from accounts.holidays import DaysOff
+from accounts.models import BusinessCalendar, DailyBreak
 from tests.factories import make_organization
 
 OFFICE = frozenset(range(5))
 EVERY_DAY = frozenset(range(7))
 ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "UTC")
 MINUTE = timedelta(minutes=1)
+DAY = timedelta(days=1)
+START = date(2027, 1, 1)
 
 
 def office(
@@ -97,6 +102,49 @@ def test_a_night_in_which_the_clock_is_changed_has_the_hours_that_pass(day, hour
     assert nights.add(local("Europe/Berlin", *day, 22), timedelta(hours=hours)) == end
 
 
+LUNCH = (time(12), time(12, 45))
+
+
+def test_nobody_works_over_lunch():
+    hours = replace(office("Europe/Berlin"), breaks=(LUNCH,))
+    start = local("Europe/Berlin", 2027, 6, 1, 11, 30)
+
+    assert hours.add(start, timedelta(hours=1)) == local("Europe/Berlin", 2027, 6, 1, 13, 15)
+    assert hours.between(start, local("Europe/Berlin", 2027, 6, 1, 17)) == timedelta(hours=4, minutes=45)
+    assert hours.add(local("Europe/Berlin", 2027, 6, 1, 12, 10), timedelta(0)) == local(
+        "Europe/Berlin", 2027, 6, 1, 12, 45
+    )
+
+
+@pytest.mark.parametrize(
+    ("day", "taken", "hours"),
+    [
+        ((2027, 6, 1), (time(2, 15), time(2, 45)), 7.5),
+        # That night there is no quarter past two, and eight hours on the wall are seven.
+        ((2027, 3, 27), (time(2, 15), time(2, 45)), 7),
+        ((2027, 3, 27), (time(1, 45), time(2, 15)), 6.75),
+        # That night it comes twice; the break is taken the first time.
+        ((2027, 10, 30), (time(2, 15), time(2, 45)), 8.5),
+        ((2027, 6, 1), (time(23, 45), time(0, 15)), 7.5),
+    ],
+)
+def test_a_break_of_a_night_shift_is_taken_once_where_the_clock_shows_it(day, taken, hours):
+    nights = Hours(ZoneInfo("Europe/Berlin"), EVERY_DAY, time(22), time(6), frozenset(), (taken,))
+    begins_at = local("Europe/Berlin", *day, 22)
+
+    assert nights.between(begins_at, begins_at + timedelta(hours=12)) == timedelta(hours=hours)
+
+
+@pytest.mark.parametrize(
+    ("opens", "end"),
+    [(time(2, 30), (2027, 3, 28, 4)), (time(2), (2027, 3, 28, 4)), (time(3, 30), (2027, 3, 28, 4, 30))],
+)
+def test_an_hour_that_the_clock_skips_opens_when_the_skip_is_over(opens, end):
+    early = Hours(ZoneInfo("Europe/Berlin"), EVERY_DAY, opens, time(17), frozenset())
+
+    assert early.add(local("Europe/Berlin", 2027, 3, 28, 0), timedelta(hours=1)) == local("Europe/Berlin", *end)
+
+
 def test_no_time_at_all_ends_at_the_next_working_moment():
     assert office("UTC").add(datetime(2027, 6, 1, 10, 30, tzinfo=UTC), timedelta(0)) == datetime(
         2027, 6, 1, 10, 30, tzinfo=UTC
@@ -141,6 +189,32 @@ def test_the_organizations_calendar_counts_in_its_zone():
 
 
 @pytest.mark.django_db
+def test_public_holidays_are_passed_over_unless_people_work_all_the_same():
+    """In England Christmas and Boxing Day of 2027 are made up for on the Monday and the Tuesday after."""
+    organization = make_organization()
+    calendar = organization.calendar
+    calendar.weekdays, calendar.opens_at, calendar.closes_at = list(range(5)), time(9), time(17)
+    calendar.country, calendar.subdivision = "GB", "ENG"
+    calendar.holidays, calendar.worked_days = [date(2027, 12, 29)], []
+    calendar.save()
+    DailyBreak.objects.create(calendar=calendar, starts_at=time(12), ends_at=time(13))
+    eve = local("Europe/London", 2027, 12, 24, 16)
+
+    assert hours_of(organization).add(eve, timedelta(hours=5)) == local("Europe/London", 2027, 12, 30, 14)
+    BusinessCalendar.objects.update(worked_days=[date(2027, 12, 28), date(2027, 12, 25)])
+    assert hours_of(organization).add(eve, timedelta(hours=5)) == local("Europe/London", 2027, 12, 25, 14)
+    assert hours_of(organization).add(eve, timedelta(hours=12)) == local("Europe/London", 2027, 12, 28, 14)
+
+
+@pytest.mark.django_db
+def test_no_break_lasts_no_time():
+    calendar = make_organization(time_zone="UTC").calendar
+
+    with pytest.raises(IntegrityError, match="accounts_dailybreak_lasts"):
+        DailyBreak.objects.create(calendar=calendar, starts_at=time(12), ends_at=time(12))
+
+
+@pytest.mark.django_db
 def test_no_calendar_opens_and_closes_at_once():
     calendar = make_organization(time_zone="UTC").calendar
 
@@ -151,18 +225,39 @@ def test_no_calendar_opens_and_closes_at_once():
 # --- the oracle ------------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=100_000)
+def first_shown(zone: ZoneInfo, day: date, wall: time) -> datetime:
+    """The first minute in which the clock on the wall shows that time of that day, or has passed it."""
+    wanted = datetime.combine(day, wall)
+    moment = wanted.replace(tzinfo=UTC) - timedelta(hours=15)
+    while moment.astimezone(zone).replace(tzinfo=None) < wanted:
+        moment += MINUTE
+    return moment
+
+
 def works(hours: Hours, minute: datetime) -> bool:
     """Whether people work in the minute that begins now, by the clock on their wall."""
-    wall = minute.astimezone(hours.zone)
-    overnight = time(0) < hours.closes_at < hours.opens_at
-    if begins(hours, wall.date()) and wall.time() >= hours.opens_at:
-        return overnight or hours.closes_at == time(0) or wall.time() < hours.closes_at
-    return overnight and wall.time() < hours.closes_at and begins(hours, wall.date() - timedelta(days=1))
+    today = minute.astimezone(hours.zone).date()
+    return any(begins(hours, day) and in_shift(hours, day, minute) for day in (today - DAY, today))
+
+
+def in_shift(hours: Hours, day: date, minute: datetime) -> bool:
+    """Whether a minute belongs to the shift that begins on a day, and to none of its breaks."""
+    overnight = hours.closes_at == time(0) or hours.closes_at < hours.opens_at
+    opens = first_shown(hours.zone, day, hours.opens_at)
+    closes = first_shown(hours.zone, day + DAY if overnight else day, hours.closes_at)
+    for starts_at, ends_at in hours.breaks:
+        first = day + DAY if starts_at < hours.opens_at else day
+        starts = first_shown(hours.zone, first, starts_at)
+        ends = first_shown(hours.zone, first + DAY if ends_at <= starts_at else first, ends_at)
+        if starts <= minute < ends:
+            return False
+    return opens <= minute < closes
 
 
 def begins(hours: Hours, day: date) -> bool:
     """Whether people come to work on this day."""
-    return day.weekday() in hours.weekdays and day not in hours.holidays
+    return day in hours.worked or (day.weekday() in hours.weekdays and day not in hours.holidays)
 
 
 def counted(hours: Hours, start: datetime, minutes: int) -> datetime:
@@ -182,19 +277,34 @@ DAYS = st.sampled_from(
 )  # fmt: skip
 
 
+# In every hour, those in which clocks are changed too.
+WALL = st.builds(time, st.integers(0, 23), st.sampled_from([0, 7, 30, 59]))
+OFF = st.sets(st.dates(date(2027, 3, 1), date(2028, 1, 10)), max_size=4)
+
+
+def later(wall: time, minutes: int) -> time:
+    """What the clock shows so many minutes later."""
+    return (datetime.combine(START, wall) + minutes * MINUTE).time()
+
+
 @st.composite
 def calendars(draw: st.DrawFn) -> Hours:
-    """Any working week. Opening and closing lie outside the hours in which clocks are changed, except midnight."""
-    opens = draw(st.sampled_from([time(0), *(time(hour, minute) for hour in range(4, 14) for minute in (0, 7, 30))]))
-    closes = draw(st.sampled_from([time(0), *(time(hour, minute) for hour in range(14, 24) for minute in (0, 59))]))
-    if draw(st.booleans()) and time(0) not in (opens, closes):
-        opens, closes = closes, opens  # through the night
+    """Any working week, through the day or the night, with breaks, holidays and days worked all the same."""
+    opens = draw(WALL)
+    # At least four hours, of which breaks take two at most: so the oracle has not far to walk.
+    closes = later(opens, draw(st.integers(4 * 60, 24 * 60 - 1))) if draw(st.booleans()) else time(0)
+    if opens > time(20):
+        closes = later(opens, 300)
+    breaks = draw(st.lists(st.tuples(WALL, st.sampled_from([1, 15, 45, 60])), max_size=2))
+    country, part = draw(st.sampled_from([("", ""), ("GB", "ENG"), ("DE", "BE"), ("US", ""), ("NP", "")]))
     return Hours(
         ZoneInfo(draw(st.sampled_from(ZONES))),
         frozenset(draw(st.sets(st.integers(0, 6), min_size=1))),
         opens,
         closes,
-        frozenset(draw(st.sets(st.dates(date(2027, 3, 1), date(2028, 1, 10)), max_size=4))),
+        DaysOff(frozenset(draw(OFF)), country, part),
+        tuple((starts, later(starts, minutes)) for starts, minutes in breaks),
+        frozenset(draw(OFF)),
     )
 
 
