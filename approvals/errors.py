@@ -21,6 +21,16 @@ class NotAVoter(DomainError):
     message = "You are not in the team that decides this."
 
 
+class AboveCeiling(NotAVoter):
+    """The case is above what this person may decide."""
+
+    message = "This is above what you may decide: somebody else has to."
+
+
+class DayUsedUp(DomainError):
+    """One person has approved as much today as one person may."""
+
+
 class VotedBefore(DomainError):
     """One person, one vote."""
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from django.db import transaction
 
 from accounts.models import Team, User
-from approvals import claims, opening, rungs, terms, voters
+from approvals import ceilings, claims, opening, rungs, terms, voters
 from approvals.errors import (
     AlreadyDecided,
     ContentChanged,
@@ -63,7 +63,7 @@ def decide(
     `seen` is the content hash of what the person looked at; `amount` what is approved, where not all that is asked;
     `bulk_id` the bulk that this is an item of.
     Raises AlreadyDecided, ContentChanged, SelfApproval, NotAVoter, VotedBefore, HeldByAnother, RationaleMissing,
-    NothingToRefund, WrongAmount.
+    NothingToRefund, WrongAmount, AboveCeiling, DayUsedUp.
     """
     case, review = locked_review(review_id)
     refuse_if_decided(review)
@@ -75,6 +75,8 @@ def decide(
     if verdict == Verdict.APPROVE and not case.target:
         raise NothingToRefund
     lesser = _lesser(review, verdict, amount)
+    if verdict == Verdict.APPROVE:
+        ceilings.refuse_if_used_up(review, voter, _money(case, lesser))
     vote = Vote.objects.create(
         review=review,
         stage=review.stage,
@@ -153,6 +155,11 @@ def _lesser(review: Review, verdict: Verdict, amount: Money | None) -> int | Non
     if not 0 < amount.minor <= asked.minor:
         raise WrongAmount(f"Approve more than nothing and at most what is asked, {asked}: {amount} is not.")
     return amount.minor if amount.minor < asked.minor else None
+
+
+def _money(case: Case, lesser: int | None) -> Money | None:
+    """What a vote approves: the lesser amount where there is one."""
+    return case.amount if lesser is None else Money(lesser, case.currency)
 
 
 def standing_votes(review: Review) -> list[Vote]:

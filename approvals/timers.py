@@ -10,7 +10,7 @@ from django.db.models.functions import Cast, Concat, Now
 
 from accounts.calendar import hours_of
 from accounts.models import Organization
-from approvals import second_opinions, services, snoozing, terms, voters
+from approvals import running_limits, second_opinions, services, snoozing, terms, voters
 from approvals.grants import Source, grant, least_of
 from approvals.models import Review
 from approvals.states import ReviewState
@@ -84,6 +84,7 @@ def settle(review_id: int) -> int:
             return 1
         review.move_to(ReviewState.APPROVED, closed_at=clock.now())
         people = voters.names([vote.voter for vote in standing], joint="and")
+        running_limits.wait_for_customer(case)
         authorization = _authorize(review, case, Source.PEOPLE, people, least_of(standing))
         less = f": {authorization.amount} of {case.amount}" if authorization.amount != case.amount else ""
         _tell(review, case, "approved", f"Approved by {people}{less}.")

@@ -47,6 +47,8 @@ register(
     approvals__tier__changed="changed the tier",
     approvals__running_limit__added="added the running limit",
     approvals__running_limit__changed="changed the running limit",
+    approvals__ceiling__added="set the ceiling",
+    approvals__ceiling__changed="changed the ceiling",
     approvals__reason_code__added="added the reason code",
     approvals__reason_code__changed="changed the reason code",
     approvals__policy__drafted="began a draft of the threshold policy",

@@ -9,8 +9,8 @@ from django.db.models.functions import Coalesce
 
 from accounts.models import Membership, Team, User
 from accounts.roles import Permission, roles_with
-from approvals import absences, terms
-from approvals.errors import NotAVoter, SelfApproval, VotedBefore
+from approvals import absences, ceilings, terms
+from approvals.errors import AboveCeiling, NotAVoter, SelfApproval, VotedBefore
 from approvals.models import Absence, Review, Vote
 from approvals.stages import AskedStage
 from approvals.states import ReviewState, Verdict
@@ -21,7 +21,7 @@ _DECIDING_ROLES = roles_with(Permission.DECIDE)
 
 def person_key(user: User) -> str:
     """The human being behind an account."""
-    return f"person-{user.person_id}" if user.person_id else f"account-{user.pk}"
+    return user.person_key
 
 
 def stage_of(review: Review) -> AskedStage:
@@ -165,6 +165,9 @@ def why_lost(votes: Iterable[Vote]) -> str:
         rights = absences.may_decide({voter.pk, seat.pk}, review.organization_id)
         if not in_team or called_off or rights != {voter.pk, seat.pk}:
             return f"{voter} approved this and may no longer decide"
+        for limited, why in ceilings.why_above(review, {voter, seat}).items():
+            whom = "" if limited == voter.pk else f" for {seat}"
+            return f"{voter} approved this{whom}, and {why}, their ceiling"
         seen |= keys
     return ""
 
@@ -179,6 +182,7 @@ class Ground:
         self.voted = _voted_in_each(reviews)
         self.right = holds_right(user, self._organization_id)
         self.teams = frozenset(user.teams.values_list("pk", flat=True))
+        self.ceilings = ceilings.of_people([user], self._organization_id)
 
     @cached_property
     def stands_in(self) -> list[Absence]:
@@ -199,6 +203,8 @@ def check_voter(review: Review, stage: AskedStage, user: User, ground: Ground | 
     refusal = f"Only {stage.names} decides this, and you are not in it."
     if not ground.right:
         raise NotAVoter(refusal)
+    for why in ceilings.why_above(review, [user], ground.ceilings).values():
+        raise AboveCeiling(f"This is above what you may decide ({why}): somebody else has to.")
     if speaks_for:
         if person_key(user) in voted:
             raise VotedBefore
@@ -232,6 +238,8 @@ def _why_no_seat(
         return _heard(review, stage)
     if person_key(absent) in voted:
         return f"{absent}, for whom you stand in, has voted on this already."
+    for why in ceilings.why_above(review, [absent]).values():
+        return f"This is above what {absent}, for whom you stand in, may decide: {why}."
     if not absence.covers(review.case.amount):
         return f"You stand in for {absent} up to {absence.ceiling}."
     return None
@@ -255,7 +263,7 @@ def eligible(review: Review, stage: AskedStage) -> list[User]:
         .annotate(busy=Count("reviews_assigned", filter=open_now, distinct=True))
         .order_by("busy", "pk")
     )
-    able = [user for user in members if person_key(user) not in barred]
+    able = ceilings.spared(review, (user for user in members if person_key(user) not in barred))
     present = [user for user in able if user.pk not in away]
     missing = {absence.pk: absence for user in able if (absence := away.get(user.pk)) is not None and absence.delegate}
     stand_ins = [
@@ -268,7 +276,7 @@ def eligible(review: Review, stage: AskedStage) -> list[User]:
         and holds_right(absence.delegate, review.organization_id)
         and _why_no_seat(review, stage, absence, involved, voted) is None
     ]
-    return [*present, *dict.fromkeys(stand_ins)]
+    return [*present, *ceilings.spared(review, dict.fromkeys(stand_ins))]
 
 
 def why_nobody(review: Review, stage: AskedStage) -> str:
@@ -279,6 +287,10 @@ def why_nobody(review: Review, stage: AskedStage) -> str:
     able = [user for user in members if person_key(user) not in barred]
     if any(holds_right(user, review.organization_id) for user in able):
         return f"Everybody in {stage.names} who may vote on this case is away."
+    here = User.objects.filter(teams__in=stage.team_ids).exclude(pk__in=away).distinct()
+    able = [user for user in here if person_key(user) not in barred and holds_right(user, review.organization_id)]
+    if able and not ceilings.spared(review, able):
+        return f"It is above what anybody in {stage.names} may decide, or may still approve today."
     return f"Nobody in {stage.names} may vote on this case."
 
 

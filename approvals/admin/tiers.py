@@ -83,6 +83,7 @@ class TierAdmin(RecordedAdmin):
     """
 
     noun = "approvals.tier"
+    second_person = True
     children = ["stages", "rungs"]
     given_once = ["organization", "tier"]
     inlines = [StageInline, RungInline]
@@ -152,6 +153,7 @@ class ReasonCodeAdmin(RecordedAdmin):
     """The reasons reviewers choose from. One that is no longer wanted is switched off; votes keep theirs."""
 
     noun = "approvals.reason_code"
+    second_person = True
     given_once = ["organization", "kind", "verdict", "code"]
     form = ReasonCodeForm
     list_display = ["label", "kind", "verdict", "code", "position", "text_needed", "second_look", "enabled"]

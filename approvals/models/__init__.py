@@ -1,9 +1,9 @@
-"""The rows of consent: tiers, stages and rungs, thresholds, reason codes, reviews, votes, claims and time off."""
+"""The rows of consent: tiers and stages, thresholds, limits, reason codes, reviews, votes, claims and time off."""
 
 from approvals.models.absences import Absence
 from approvals.models.claims import Claim
 from approvals.models.comments import Comment
-from approvals.models.limits import RunningLimit
+from approvals.models.limits import Ceiling, RunningLimit
 from approvals.models.policy import Policy, Threshold
 from approvals.models.questions import Question
 from approvals.models.reviews import Review, Vote
@@ -14,6 +14,7 @@ from approvals.models.trials import Flip, Trial
 
 __all__ = [
     "Absence",
+    "Ceiling",
     "Claim",
     "Comment",
     "Flip",

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.dateformat import format as format_date
 
 from accounts.roles import Permission
-from approvals import claims, terms, voters
+from approvals import ceilings, claims, terms, voters
 from approvals.errors import NothingToRefund
 from approvals.forms import CorrectionForm, DecisionForm, RetryForm
 from approvals.models import Absence, Claim, ReasonCode, Review
@@ -110,11 +110,21 @@ class Panel(Besides):
 
     @property
     def may_approve(self) -> bool:
-        return self.may_decide and bool(self.file.case.target)
+        return self.may_decide and not self.why_no_approval
+
+    @cached_property
+    def why_no_approval(self) -> str:
+        """Why nobody, or not this person, may approve it: there is nothing to refund, or their day is used up."""
+        if not self.file.case.target:
+            return NothingToRefund.message
+        if self.review is None or not self.may_decide:
+            return ""
+        return ceilings.why_used_up(self.review, self.user, self.file.offered)
 
     @property
-    def why_no_approval(self) -> str:
-        return "" if self.file.case.target else NothingToRefund.message
+    def may_approve_part(self) -> bool:
+        """Whether an amount can be approved: a part may still fit into a day into which the whole does not."""
+        return self.may_decide and bool(self.file.case.target)
 
     @property
     def tier(self) -> str:
