@@ -7,8 +7,11 @@ from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 
 from accounts.roles import GRANTS, Permission, Role
+from accounts.states import PROPOSAL_MOVES, ProposalState
+from opsdesk.lib.states import Movable, known_states, only_listed_moves
 
 
 class Organization(models.Model):
@@ -29,6 +32,12 @@ class Organization(models.Model):
         default=True,
         db_default=True,
         help_text="Rules and thresholds are put in force by another person than the one who changed them last.",
+    )
+    rights_need_second_person = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Changes of roles, teams, tiers, limits and ceilings are put in force by another admin than the one "
+        "who proposes them. Taking a right away, and the kill switch, take effect at once.",
     )
     recovery_signatures = models.PositiveSmallIntegerField(
         default=1,
@@ -60,7 +69,20 @@ class BusinessCalendar(models.Model):
     closes_at = models.TimeField(
         help_text="Local wall time; 00:00 is midnight at the end of the day, and before opening the next morning."
     )
+    country = models.CharField(
+        max_length=2, blank=True, default="", db_default="", help_text="On its public holidays nobody works."
+    )
+    subdivision = models.CharField(
+        max_length=20, blank=True, default="", db_default="", help_text="Part of the country with holidays of its own."
+    )
     holidays = ArrayField(models.DateField(), default=list, blank=True, help_text="Days on which nobody works.")
+    worked_days = ArrayField(
+        models.DateField(),
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text="Days on which people work though they are holidays, or no working days.",
+    )
 
     class Meta:
         # Older code beside the newer one, during an upgrade, knows the table by this name.
@@ -74,6 +96,25 @@ class BusinessCalendar(models.Model):
 
     def __str__(self) -> str:
         return f"calendar of {self.organization}"
+
+
+class DailyBreak(models.Model):
+    """A part of every working day in which nobody works, such as lunch."""
+
+    calendar = models.ForeignKey(BusinessCalendar, on_delete=models.CASCADE, related_name="breaks")
+    starts_at = models.TimeField(help_text="Local wall time; before opening it is of the next morning.")
+    ends_at = models.TimeField(help_text="Local wall time; not later than the start is on the next day.")
+
+    class Meta:
+        ordering = ["calendar", "starts_at"]
+        verbose_name = "break"
+        constraints = [
+            models.UniqueConstraint(name="accounts_dailybreak_once", fields=["calendar", "starts_at"]),
+            models.CheckConstraint(name="accounts_dailybreak_lasts", condition=~Q(starts_at=F("ends_at"))),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.starts_at:%H:%M} to {self.ends_at:%H:%M}"
 
 
 class Person(models.Model):
@@ -152,6 +193,11 @@ class User(AbstractUser):
         parts = str(self).split()
         return "".join(part[0] for part in (parts[0], parts[-1]))[:2].upper() if parts else "?"
 
+    @property
+    def person_key(self) -> str:
+        """The human being behind the account, as a word."""
+        return f"person-{self.person_id}" if self.person_id else f"account-{self.pk}"
+
     def same_person_as(self, other: "User | None") -> bool:
         """Whether both accounts are one human being."""
         if other is None:
@@ -227,3 +273,46 @@ class Team(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Proposal(Movable):
+    """A change of who may do what, or of what is asked of them, that waits for another person."""
+
+    MOVES = PROPOSAL_MOVES
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="proposals")
+    page = models.CharField(max_length=80, help_text="Model on whose page it was sent, such as accounts.membership.")
+    row_id = models.BigIntegerField(null=True, help_text="The row that changes; empty for a new one.")
+    title = models.CharField(max_length=200, help_text="The row in words, as it would be.")
+    form = models.JSONField(help_text="What was sent, value by value; emptied when it is closed.")
+    stamp = models.CharField(max_length=64, help_text="Fingerprint of the row as it was.")
+    before = models.JSONField()
+    after = models.JSONField()
+    reason = models.CharField(max_length=500)
+    proposed_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    proposed_at = models.DateTimeField(db_default=Now())
+    state = models.CharField(max_length=10, choices=ProposalState, default=ProposalState.OPEN, editable=False)
+    ended_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            known_states("accounts_proposal_known_state", ProposalState),
+            models.CheckConstraint(
+                name="accounts_proposal_ended_by_somebody",
+                condition=Q(state=ProposalState.OPEN, ended_at=None, ended_by=None)
+                | (~Q(state=ProposalState.OPEN) & Q(ended_at__isnull=False, ended_by__isnull=False)),
+            ),
+            models.CheckConstraint(
+                name="accounts_proposal_put_in_force_by_another",
+                condition=~Q(state=ProposalState.IN_FORCE) | ~Q(ended_by=F("proposed_by")),
+            ),
+        ]
+        triggers = [only_listed_moves(PROPOSAL_MOVES)]
+
+    # Set when the page has taken the form once more.
+    is_taken = False
+
+    def __str__(self) -> str:
+        return f"{self.title} (proposed by {self.proposed_by})"

@@ -5,16 +5,18 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.widgets import AdminSplitDateTime
 from django.core.exceptions import ImproperlyConfigured
 from django.core.paginator import Paginator
 from django.db import models
 from django.http import HttpRequest
+from django.shortcuts import redirect
 from django.utils.functional import cached_property
 
-from accounts import journal
+from accounts import journal, proposals
+from accounts.errors import NotAllowed
 from accounts.models import Organization
 from accounts.roles import Permission
 from accounts.site import is_founding, may_configure
@@ -80,6 +82,8 @@ class RecordedAdmin(OwnRows, admin.ModelAdmin):
     withheld: ClassVar[Sequence[str]] = ()
     # Fields that are given once: other systems, addresses or files know them.
     given_once: ClassVar[Sequence[str]] = ()
+    # Whether another admin puts changes in force, where the organization asks for it.
+    second_person: ClassVar[bool] = False
     # Also shown to a superuser who founds the first organization.
     for_founding: ClassVar[bool] = False
 
@@ -153,7 +157,62 @@ class RecordedAdmin(OwnRows, admin.ModelAdmin):
         super().save_related(request, form, formsets, change)
         stored = type(form.instance)._default_manager.get(pk=form.instance.pk)
         after = snapshot(stored, children=self.children)
+        self._ask_second_person(request, stored, form, after, change=change)
         self.tell(request, stored, form.before, after, reason=form.cleaned_data[REASON], change=change)
+
+    def are_two_asked(self, request: HttpRequest, row: Any, form: Any) -> bool:
+        """Whether the organization asks for another person, as it was before this change."""
+        return proposals.are_asked(self.organization_id_of(request, row))
+
+    def asks_second_person(self, was: Snapshot, now: Snapshot, *, change: bool) -> bool:
+        """Whether a change, as it was and as it is, needs another person."""
+        return self.second_person
+
+    def _ask_second_person(self, request: HttpRequest, row: Any, form: Any, after: Snapshot, *, change: bool) -> None:
+        """Raise Proposed for a change that waits; what another person puts in force is of the row they looked at."""
+        proposal = getattr(request, "proposal", None)
+        if proposal is not None:
+            if proposals.stamp_of(form.before) != proposal.stamp:
+                raise NotAllowed(f"{row} was changed since this was proposed: throw it away, and propose it anew.")
+            proposal.is_taken = True
+            return
+        was, now = difference(form.before, after, withheld=self.withheld)
+        if not (was or now) or not self.asks_second_person(was, now, change=change):
+            return
+        if self.are_two_asked(request, row, form):
+            reason = form.cleaned_data[REASON]
+            raise proposals.Proposed(row, before=form.before, was=was, now=now, reason=reason)
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        """Keep as a proposal what needs another person; refuse in words what would shut everybody out."""
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except proposals.Proposed as change:
+            if getattr(request, "proposal", None) is not None:
+                raise
+            proposal = proposals.make(
+                change,
+                page=self.opts.label_lower,
+                row_id=None if object_id is None else int(object_id),
+                organization_id=request.membership.organization_id,  # type: ignore[attr-defined]
+                form=dict(request.POST.lists()),
+                by=request.user,  # type: ignore[arg-type]
+            )
+            messages.success(request, "Proposed. It takes effect when another admin puts it in force.")
+            return redirect("admin:accounts_proposal_change", proposal.pk)
+        except NotAllowed as refusal:
+            if getattr(request, "proposal", None) is not None:
+                raise
+            messages.error(request, str(refusal))
+            return redirect(request.path)
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Say beforehand whether another person will be asked."""
+        membership = getattr(request, "membership", None)
+        asked = self.second_person and membership is not None and proposals.are_asked(membership.organization_id)
+        return super().render_change_form(request, {**context, "second_person": asked}, *args, **kwargs)
 
     def tell(
         self, request: HttpRequest, row: Any, before: Snapshot, after: Snapshot, *, reason: str, change: bool
@@ -162,6 +221,9 @@ class RecordedAdmin(OwnRows, admin.ModelAdmin):
         was, now = difference(before, after, withheld=self.withheld)
         if not was and not now:
             return
+        proposal = getattr(request, "proposal", None)
+        if proposal is not None:
+            reason = f"{reason} (proposed by {proposal.proposed_by})"
         journal.tell(
             f"{self.noun}.{self.changed if change else self.added}",
             user=request.user,

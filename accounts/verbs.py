@@ -16,4 +16,7 @@ VERBS = {
     "accounts__membership__changed": "changed the membership",
     "accounts__team__added": "added the team",
     "accounts__team__changed": "changed the team",
+    "accounts__proposal__made": "proposed the change",
+    "accounts__proposal__in_force": "put the change in force that was proposed as",
+    "accounts__proposal__discarded": "threw away the proposed change",
 }

@@ -16,7 +16,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts.models import Organization, User
 from accounts.roles import Role
-from approvals.models import Absence, Policy, RunningLimit, SecondOpinion, Skill, Trial
+from approvals.models import Absence, Ceiling, Policy, RunningLimit, SecondOpinion, Skill, Trial
 from approvals.policies import new_draft_policy
 from auditlog.models import Entry
 from auditlog.services import Actor, record
@@ -28,6 +28,7 @@ from tests import factories
 from tests.approvals.opinions import make_second_opinion
 from tests.approvals.thresholds import make_trial
 from tests.integrations.noticing import make_notices
+from tests.proposals import make_proposal
 from workflows.models import Alert, Bulk, Case, DryRun, Failure, Recovery, Run, Trigger, Workflow
 from workflows.publishing import new_draft, new_draft_rules
 from workflows.states import EventState, Tier
@@ -155,6 +156,8 @@ def furnish(slug: str) -> tuple[Organization, dict[str, User]]:
     factories.make_dry_run(organization, by=cast.tomasz)
     make_trial(organization, by=cast.tomasz)
     RunningLimit.objects.create(organization=organization, scope="customer", currency="GBP", amount_minor=50_000)
+    Ceiling.objects.create(organization=organization, user=cast.ines, currency="GBP", amount_minor=50_000)
+    make_proposal(cast.ada.memberships.get(), by=cast.tomasz)
     note(HeartbeatKind.BEAT, "work-1:1")
     factories.make_event(organization, state=EventState.QUARANTINED)
     gateway = Connection.objects.get(organization=organization)

@@ -2,5 +2,14 @@
 
 from accounts.admin.calendars import CalendarAdmin
 from accounts.admin.people import AccountAdmin, MembershipAdmin, OrganizationAdmin, PersonAdmin, TeamAdmin
+from accounts.admin.proposals import ProposalAdmin
 
-__all__ = ["AccountAdmin", "CalendarAdmin", "MembershipAdmin", "OrganizationAdmin", "PersonAdmin", "TeamAdmin"]
+__all__ = [
+    "AccountAdmin",
+    "CalendarAdmin",
+    "MembershipAdmin",
+    "OrganizationAdmin",
+    "PersonAdmin",
+    "ProposalAdmin",
+    "TeamAdmin",
+]

@@ -2,19 +2,21 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.shortcuts import redirect
 
-from accounts import journal
+from accounts import journal, proposals
 from accounts.forms import AccountForm, NewAccountForm, NewPasswordForm, OrganizationForm, PersonForm
 from accounts.models import Membership, Organization, Person, Team, User
 from accounts.recorded import REASON, RecordedAdmin
 from accounts.roles import Role
 from accounts.site import is_founding
-from accounts.snapshots import snapshot
+from accounts.snapshots import Snapshot, difference, snapshot
+from opsdesk.lib import clock
 
 # Rights come from roles; Django's own groups would be a second, silent source of them.
 admin.site.unregister(Group)
@@ -25,6 +27,7 @@ class OrganizationAdmin(RecordedAdmin):
     """The business unit itself, with its kill switch."""
 
     noun = "accounts.organization"
+    second_person = True
     organization_path = "pk"
     for_founding = True
     given_once = ["slug"]
@@ -44,7 +47,7 @@ class OrganizationAdmin(RecordedAdmin):
         (
             "Four eyes",
             {
-                "fields": ["rules_need_second_person"],
+                "fields": ["rules_need_second_person", "rights_need_second_person"],
                 "description": "Two accounts of one human being are one person.",
             },
         ),
@@ -61,6 +64,22 @@ class OrganizationAdmin(RecordedAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Founding a further organization is for superusers."""
         return bool(request.user.is_superuser)
+
+    def asks_second_person(self, was: Snapshot, now: Snapshot, *, change: bool) -> bool:
+        """What asks for fewer people; the kill switch and the rest take effect at once."""
+        return change and bool(
+            {"rules_need_second_person", "rights_need_second_person", "recovery_signatures"} & set(now)
+        )
+
+    def are_two_asked(self, request: HttpRequest, row: Organization, form: Any) -> bool:
+        """The row itself says so, and may say otherwise by now."""
+        return bool(form.before.get("rights_need_second_person"))
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Two people are asked for only where there are two."""
+        if form.instance.rights_need_second_person and not form.before.get("rights_need_second_person", False):
+            proposals.refuse_lockout(form.instance.pk)
+        super().save_related(request, form, formsets, change)
 
 
 @admin.register(Person)
@@ -98,6 +117,7 @@ class AccountAdmin(RecordedAdmin, UserAdmin):
     """Accounts to sign in with. What they may do stands in their membership."""
 
     noun = "accounts.user"
+    second_person = True
     withheld = ["username", "first_name", "last_name", "email", "password"]
     form = AccountForm
     add_form = NewAccountForm
@@ -130,6 +150,34 @@ class AccountAdmin(RecordedAdmin, UserAdmin):
         """Accounts that are or were members of the own organization."""
         return _of_members(admin.ModelAdmin.get_queryset(self, request), request, "user")
 
+    def asks_second_person(self, was: Snapshot, now: Snapshot, *, change: bool) -> bool:
+        """Who an account belongs to, and whether it may sign in; a new one asks with its membership."""
+        return change and ("person" in now or now.get("is_active") is True or now.get("is_staff") is True)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """The last who may configure keep their way in."""
+        closed = [
+            name for name in ("is_active", "is_staff") if form.before.get(name) and not getattr(form.instance, name)
+        ]
+        mine = _own_organization_id(request) if getattr(request, "membership", None) else None
+        if (
+            closed
+            and mine
+            and form.instance.memberships.filter(organization=mine, role=Role.ADMIN, ended_at=None).exists()
+        ):
+            proposals.refuse_lockout(mine)
+        super().save_related(request, form, formsets, change)
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> Any:  # noqa: A002 - Django's name
+        """Whoever sets the password of another admin could be both of the two people who are asked."""
+        membership, account = getattr(request, "membership", None), self.get_object(request, id)
+        if membership is not None and account is not None and account.pk != request.user.pk:
+            admins = account.memberships.filter(organization=membership.organization_id, role=Role.ADMIN, ended_at=None)
+            if admins.exists() and proposals.are_asked(membership.organization_id):
+                messages.error(request, "Another admin's password is not set here: two people are asked for changes.")
+                return redirect("admin:accounts_user_change", account.pk)
+        return super().user_change_password(request, id, form_url)
+
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """Whoever also works for another organization, or stands above all, is not changed from this one."""
         if obj is not None and obj.is_superuser and not request.user.is_superuser:
@@ -147,8 +195,33 @@ class AccountAdmin(RecordedAdmin, UserAdmin):
         obj.person, obj.is_staff = person, form.cleaned_data["role"] == Role.ADMIN
         super().save_model(request, obj, form, change)
         organization_id = _own_organization_id(request)
-        member = Membership.objects.create(organization_id=organization_id, user=obj, role=form.cleaned_data["role"])
-        return self._tell_new(request, "accounts.membership", member, form)
+        waits = proposals.are_asked(organization_id)
+        member = Membership.objects.create(
+            organization_id=organization_id,
+            user=obj,
+            role=form.cleaned_data["role"],
+            ended_at=clock.now() if waits else None,
+        )
+        self._tell_new(request, "accounts.membership", member, form)
+        if waits:
+            self._propose_beginning(request, member, form.cleaned_data[REASON])
+        return None
+
+    def _propose_beginning(self, request: HttpRequest, member: Membership, reason: str) -> None:
+        """The account is there; what it may do begins when another person says so."""
+        stored = snapshot(Membership.objects.get(pk=member.pk))
+        begun = difference(stored, {**stored, "ended_at": None})
+        change = proposals.Proposed(member, before=stored, was=begun[0], now=begun[1], reason=reason)
+        typed = {"role": [str(member.role)], "ended_at_0": [""], "ended_at_1": [""], REASON: [reason]}
+        proposals.make(
+            change,
+            page="accounts.membership",
+            row_id=member.pk,
+            organization_id=member.organization_id,
+            form=typed,
+            by=request.user,  # type: ignore[arg-type]
+        )
+        messages.info(request, "What the account may do begins when another admin puts it in force.")
 
     def _tell_new(self, request: HttpRequest, noun: str, row: Person | Membership, form: Any) -> None:
         journal.tell(
@@ -184,6 +257,7 @@ class MembershipAdmin(RecordedAdmin):
     """What an account may do in the organization. Rights are read afresh for every click."""
 
     noun = "accounts.membership"
+    second_person = True
     for_founding = True
     given_once = ["organization", "user"]
     list_display = ["user", "role", "ended_at"]
@@ -196,9 +270,21 @@ class MembershipAdmin(RecordedAdmin):
     ]
 
     def has_change_permission(self, request: HttpRequest, obj: Membership | None = None) -> bool:
-        """Nobody changes their own rights."""
-        own = obj is not None and obj.user_id == request.user.pk
+        """Nobody changes their own rights, with whichever account."""
+        own = obj is not None and obj.user.same_person_as(request.user)  # type: ignore[arg-type]
         return super().has_change_permission(request, obj) and not own
+
+    def asks_second_person(self, was: Snapshot, now: Snapshot, *, change: bool) -> bool:
+        """Another role, and a membership that begins; one that only ends, ends at once."""
+        return not change or "role" in now or now.get("ended_at", "") is None
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """The last who may configure do not lose it."""
+        before, row = form.before, form.instance
+        was_admin = change and before["role"] == Role.ADMIN and before["ended_at"] is None
+        if was_admin and (row.role != Role.ADMIN or row.ended_at is not None):
+            proposals.refuse_lockout(row.organization_id)
+        super().save_related(request, form, formsets, change)
 
 
 @admin.register(Team)
@@ -206,6 +292,7 @@ class TeamAdmin(RecordedAdmin):
     """People who vote in the same stage."""
 
     noun = "accounts.team"
+    second_person = True
     given_once = ["slug"]
     list_display = ["name", "slug", "size", "distribution", "cap"]
     filter_horizontal = ["members"]
@@ -234,6 +321,10 @@ class TeamAdmin(RecordedAdmin):
 
     def get_prepopulated_fields(self, request: HttpRequest, obj: Team | None = None) -> dict[str, Any]:
         return {} if obj is not None else super().get_prepopulated_fields(request, obj)
+
+    def asks_second_person(self, was: Snapshot, now: Snapshot, *, change: bool) -> bool:
+        """Who comes into it; who leaves does so at once, and how cases reach them is no right."""
+        return bool(set(now.get("members", ())) - set(was.get("members", ())))
 
     @admin.display(description="members")
     def size(self, team: Team) -> int:
