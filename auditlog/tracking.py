@@ -56,6 +56,8 @@ TRACKED: tuple[Tracked, ...] = (
     Tracked("accounts.Team"),
     Tracked("accounts.Team_members", "team__organization"),
     Tracked("accounts.BusinessCalendar"),
+    Tracked("accounts.DailyBreak", "calendar__organization"),
+    Tracked("accounts.Proposal", withheld=["title", "form", "before", "after", "reason"]),
     Tracked("approvals.Absence"),
     Tracked("approvals.Skill"),
     # What is to happen, and who is asked.
@@ -68,6 +70,7 @@ TRACKED: tuple[Tracked, ...] = (
     Tracked("approvals.Policy", "workflow__organization"),
     Tracked("approvals.Threshold", "policy__workflow__organization"),
     Tracked("approvals.RunningLimit"),
+    Tracked("approvals.Ceiling"),
     Tracked("approvals.TierSettings"),
     Tracked("approvals.Stage", "tier__organization"),
     Tracked("approvals.Stage_more_teams", "stage__tier__organization"),
