@@ -138,7 +138,13 @@ def register() -> None:
     )
     add_waiting_kind(
         WaitingKind(
-            "questions", "Questions", "message-circle-question", _ANSWER_TIME, _questions, _tell_question, _answered
+            "questions",
+            "Questions",
+            "message-circle-question-mark",
+            _ANSWER_TIME,
+            _questions,
+            _tell_question,
+            _answered,
         )
     )
     add_waiting_kind(draft_kind("policies", "Drafts of thresholds", Policy))

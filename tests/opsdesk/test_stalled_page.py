@@ -10,11 +10,12 @@ from integrations.models import Connection
 from integrations.states import ActionState, BreakState
 from opsdesk.lib import clock
 from opsdesk.screens import stalls
+from opsdesk.templatetags.ui import icon
 from tests import factories
 from tests.plugins.pages import HTMX, MOST_STATEMENTS, cost, text_of
 from workflows.models import RuleSet
 from workflows.states import CaseState, EventState, RunState, Tier, WaitsFor
-from workflows.waits import Look
+from workflows.waits import Look, waiting_kinds
 
 STALLED = "/stalled/"
 HOUR = timedelta(hours=1)
@@ -175,6 +176,11 @@ def test_a_question_without_an_answer_is_listed_under_whoever_asked(organization
     assert thing.reason == "No answer yet. Ada Okafor asked: Which parcel[U+202E] came back?"
     assert len(found(cast, "questions", everything=True)) == 2
     assert found(cast, "runs") == []
+
+
+@pytest.mark.parametrize("kind", waiting_kinds(), ids=lambda kind: kind.key)
+def test_every_kind_has_a_picture_that_exists(kind):
+    assert icon(kind.icon).startswith("<svg")
 
 
 def test_a_question_whose_link_has_expired_is_helped_by_a_new_one(organization, cast, sign_in):
