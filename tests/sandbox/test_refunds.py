@@ -180,6 +180,30 @@ def test_a_pending_refund_waits_until_it_settles(paid: Gateway) -> None:
     assert paid.get(f"/v1/refunds/{refund['id']}").json["status"] == "succeeded"
 
 
+def test_a_refund_that_waits_for_the_customer_can_be_canceled_once(paid: Gateway, client: stripe.StripeClient) -> None:
+    refund = paid.post("/v1/refunds", {"charge": "ch_536365"}, fault="requires_action").json
+    assert (refund["status"], refund["next_action"]["type"]) == ("requires_action", "display_details")
+    assert paid.get("/v1/charges/ch_536365").json["amount_refunded"] == 10_000
+
+    canceled = client.v1.refunds.cancel(refund["id"])
+
+    assert canceled.status == "canceled"
+    assert paid.get("/v1/charges/ch_536365").json["amount_refunded"] == 0
+    assert [effect["kind"] for effect in paid.effects()] == ["refund", "refund_failed"]
+    with pytest.raises(stripe.InvalidRequestError, match="status of canceled"):
+        client.v1.refunds.cancel(refund["id"])
+
+
+def test_a_refund_of_which_the_customer_gave_the_details_can_no_longer_be_canceled(
+    paid: Gateway, client: stripe.StripeClient
+) -> None:
+    refund = paid.post("/v1/refunds", {"charge": "ch_536365"}, fault="requires_action").json
+    paid.settle(refund["id"])
+
+    with pytest.raises(stripe.InvalidRequestError, match="status of succeeded"):
+        client.v1.refunds.cancel(refund["id"])
+
+
 def test_the_dashboard_refunds_behind_the_back_of_everyone(paid: Gateway, client: stripe.StripeClient) -> None:
     paid.refund_in_the_dashboard("pi_536365", 2_500)
 

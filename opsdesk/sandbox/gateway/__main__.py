@@ -59,9 +59,9 @@ class Gateway:
             refund = row and turn.one("SELECT id, status FROM refunds WHERE id = ?", row["refund"])
             if row is None or refund is None:
                 return
-            if row["change"] == "settle" and refund["status"] == "pending":
+            if row["change"] == "settle" and refund["status"] in refunds.HELD:
                 refunds.settle(turn, refund["id"])
-            elif row["change"] == "fail" and refund["status"] in {"pending", "succeeded"}:
+            elif row["change"] == "fail" and refund["status"] in {*refunds.HELD, "succeeded"}:
                 refunds.fail(turn, refund["id"], "unknown")
 
 

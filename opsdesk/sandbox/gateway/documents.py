@@ -81,6 +81,7 @@ def refund(row: sqlite3.Row) -> Document:
         **({"failure_balance_transaction": f"txn_back_{number}"} if failed else {}),
         **({"failure_reason": row["failure_reason"]} if failed else {}),
         "metadata": json.loads(row["metadata"]),
+        **({"next_action": _details_wanted(row)} if row["status"] == "requires_action" else {}),
         "payment_intent": row["payment"],
         "reason": row["reason"],
         "receipt_number": None,
@@ -88,6 +89,11 @@ def refund(row: sqlite3.Row) -> Document:
         "status": row["status"],
         "transfer_reversal": None,
     }
+
+
+def _details_wanted(row: sqlite3.Row) -> Document:
+    """The customer has 45 days to say where the money goes."""
+    return {"display_details": {"expires_at": row["created"] + 45 * 86_400}, "type": "display_details"}
 
 
 def customer(row: sqlite3.Row) -> Document:

@@ -23,6 +23,7 @@ FAULTS: dict[str, str | None] = {
     "wrong_amount": "-1",
     "wrong_answer": "-1",
     "pending": "0",
+    "requires_action": "0",
     "fails_later": "1",
 }
 LONGEST_SECONDS = 3600.0

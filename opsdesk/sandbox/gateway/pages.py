@@ -16,7 +16,10 @@ from opsdesk.sandbox.server import Request, Response
 HOME = "Demonstration gateway"
 SHOWN = 15
 EFFECT_HEADINGS = ["Number#", "When", "What", "Refund", "Payment", "Amount#", "Idempotency key"]
-TONES = {"succeeded": "ok", "pending": "warn", "failed": "danger", "delivered": "ok", "given_up": "danger"}
+TONES = {
+    "succeeded": "ok", "pending": "warn", "requires_action": "warn", "failed": "danger",
+    "delivered": "ok", "given_up": "danger",
+}  # fmt: skip
 
 
 class Pages:
@@ -155,7 +158,7 @@ def _refunds(caption: str, rows: list[sqlite3.Row]) -> Html:
 
 
 def _refund(row: sqlite3.Row) -> tuple[object, ...]:
-    can_fail = row["status"] in {"pending", "succeeded"}
+    can_fail = row["status"] in {"pending", "requires_action", "succeeded"}
     return (
         code(row["id"]),
         _when(row["created"]),

@@ -13,6 +13,8 @@ from opsdesk.sandbox.gateway.lists import CHARGES, PAYMENT_INTENTS, REFUNDS, pag
 from opsdesk.sandbox.gateway.schema import Effect
 
 REASONS = ("duplicate", "fraudulent", "requested_by_customer")
+# States of a refund that has not reached the customer yet; faults of the same names bring them about.
+HELD = ("pending", "requires_action")
 FAILURE_REASONS = (
     "charge_for_pending_refund_disputed", "declined", "expired_or_canceled_card", "insufficient_funds",
     "lost_or_stolen_card", "merchant_request", "unknown",
@@ -32,7 +34,6 @@ def create_refund(turn: Turn, params: Params) -> Document:
     amount = _lie(turn, amount, left)
     _refuse_too_much(turn, payment, amount, left)
     refund = new_id("re")
-    pending = turn.fault is not None and turn.fault.kind == "pending"
     turn.db.execute("UPDATE payments SET refunded = refunded + ? WHERE id = ?", (amount, payment["id"]))
     turn.db.execute(
         "INSERT INTO refunds (id, payment, charge, status, amount, currency, created, reason, metadata,"
@@ -41,7 +42,7 @@ def create_refund(turn: Turn, params: Params) -> Document:
             refund,
             payment["id"],
             payment["charge"],
-            "pending" if pending else "succeeded",
+            turn.fault.kind if turn.fault is not None and turn.fault.kind in HELD else "succeeded",
             amount,
             payment["currency"],
             int(turn.now),
@@ -90,24 +91,28 @@ def update_refund(turn: Turn, params: Params, refund: str) -> Document:
 
 
 def cancel_refund(turn: Turn, params: Params, refund: str) -> Document:
-    """https://docs.stripe.com/api/refunds/cancel: only in `requires_action`, which none here has."""
+    """https://docs.stripe.com/api/refunds/cancel: only in `requires_action`; its money stays with the payment."""
     params.only()
     row = _row(turn, refund)
-    raise ApiError(
-        400,
-        f"Only refunds with a status of requires_action can be canceled; this refund has a status of {row['status']}.",
-        executed=True,
-    )
+    if row["status"] != "requires_action":
+        raise ApiError(
+            400,
+            "Only refunds with a status of requires_action can be canceled; "
+            f"this refund has a status of {row['status']}.",
+            executed=True,
+        )
+    turn.db.execute("UPDATE refunds SET status = 'canceled' WHERE id = ?", (refund,))
+    return _take_back(turn, row)
 
 
 def settle(turn: Turn, refund: str) -> Document:
-    """A pending refund arrives at the customer."""
+    """A refund that was held, pending or until the customer says where to, arrives."""
     row = _row(turn, refund)
-    if row["status"] != "pending":
+    if row["status"] not in HELD:
         raise ApiError(409, f"Only a pending refund can settle; {refund} is {row['status']}.")
     turn.db.execute("UPDATE refunds SET status = 'succeeded' WHERE id = ?", (refund,))
     document = documents.refund(_row(turn, refund))
-    turn.emit("refund.updated", document, {"status": "pending"})
+    turn.emit("refund.updated", document, {"status": row["status"]})
     return document
 
 
@@ -116,15 +121,21 @@ def fail(turn: Turn, refund: str, reason: str) -> Document:
     row = _row(turn, refund)
     if reason not in FAILURE_REASONS:
         raise ApiError(400, f"Unknown failure reason; known are {', '.join(FAILURE_REASONS)}.", param="reason")
-    if row["status"] not in {"pending", "succeeded"}:
+    if row["status"] not in {*HELD, "succeeded"}:
         raise ApiError(409, f"Only a pending or succeeded refund can fail; {refund} is {row['status']}.")
     turn.db.execute("UPDATE refunds SET status = 'failed', failure_reason = ? WHERE id = ?", (reason, refund))
-    turn.db.execute("UPDATE payments SET refunded = refunded - ? WHERE id = ?", (row["amount"], row["payment"]))
-    failed = _row(turn, refund)
-    turn.effects.append(Effect("refund_failed", failed))
-    document = documents.refund(failed)
-    turn.emit("refund.updated", document, {"status": row["status"]})
+    document = _take_back(turn, row)
     turn.emit("refund.failed", document)
+    return document
+
+
+def _take_back(turn: Turn, row: sqlite3.Row) -> Document:
+    """A refund has come to nothing: its money is with the payment again; `row` is the refund as it was before."""
+    turn.db.execute("UPDATE payments SET refunded = refunded - ? WHERE id = ?", (row["amount"], row["payment"]))
+    over = _row(turn, row["id"])
+    turn.effects.append(Effect("refund_failed", over))
+    document = documents.refund(over)
+    turn.emit("refund.updated", document, {"status": row["status"]})
     return document
 
 
@@ -182,8 +193,8 @@ def _refuse_too_much(turn: Turn, payment: sqlite3.Row, amount: int, left: int) -
 
 
 def _plan_the_rest(turn: Turn, refund: str) -> None:
-    """The faults `pending=S` and `fails_later=S`: what becomes of the refund after a while."""
-    if turn.fault is None or turn.fault.kind not in {"pending", "fails_later"} or not turn.fault.seconds:
+    """The faults `pending=S`, `requires_action=S` and `fails_later=S`: what becomes of the refund after a while."""
+    if turn.fault is None or turn.fault.kind not in {*HELD, "fails_later"} or not turn.fault.seconds:
         return
-    change = "settle" if turn.fault.kind == "pending" else "fail"
+    change = "settle" if turn.fault.kind in HELD else "fail"
     turn.plans.append((turn.now + turn.fault.seconds, refund, change))

@@ -70,7 +70,7 @@ TABLES = ("customers", "payments", "refunds", "plans", "events", "deliveries", "
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """Money that moved, or came back because a refund failed; `origin` is api, dashboard or seed."""
+    """Money that moved, or came back because a refund failed or was canceled; `origin` is api, dashboard or seed."""
 
     kind: str
     refund: sqlite3.Row
@@ -115,7 +115,7 @@ class Books(Store):
         known = {(row["refund"], row["kind"]) for row in self.effects.rows("SELECT refund, kind FROM effects")}
         missing = []
         for refund in self.rows("SELECT * FROM refunds ORDER BY seq"):
-            kinds = ("refund", "refund_failed") if refund["status"] == "failed" else ("refund",)
+            kinds = ("refund", "refund_failed") if refund["status"] in ("failed", "canceled") else ("refund",)
             missing += [Effect(kind, refund) for kind in kinds if (refund["id"], kind) not in known]
         return missing
 
