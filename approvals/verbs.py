@@ -45,6 +45,7 @@ register(
     approvals__skill__changed="changed the skill",
     approvals__tier__added="added the tier",
     approvals__tier__changed="changed the tier",
+    approvals__tier__reverted="put an earlier version of the tier in force",
     approvals__running_limit__added="added the running limit",
     approvals__running_limit__changed="changed the running limit",
     approvals__ceiling__added="set the ceiling",

@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from accounts.models import Team
 from accounts.recorded import OwnInline, RecordedAdmin, RecordedForm
 from approvals import askable
+from approvals.admin.tier_editions import WithEditions
 from approvals.models import ReasonCode, Rung, Stage, TierSettings
 from approvals.stages import AskedStage
 from workflows.admin.formsets import OrderedFormSet
@@ -76,7 +77,7 @@ class RungInline(OwnInline, admin.TabularInline):
 
 
 @admin.register(TierSettings)
-class TierAdmin(RecordedAdmin):
+class TierAdmin(WithEditions):
     """What each tier means: how fast, with how much explanation, whose votes, and what happens when nobody votes.
 
     Reviews that are open keep what they were opened with, or get what is stricter.

@@ -9,6 +9,7 @@ from approvals.models.questions import Question
 from approvals.models.reviews import Review, Vote
 from approvals.models.second_opinions import SecondOpinion
 from approvals.models.skills import Skill
+from approvals.models.tier_editions import TierEdition
 from approvals.models.tiers import ReasonCode, Rung, Stage, TierSettings
 from approvals.models.trials import Flip, Trial
 
@@ -28,6 +29,7 @@ __all__ = [
     "Skill",
     "Stage",
     "Threshold",
+    "TierEdition",
     "TierSettings",
     "Trial",
     "Vote",
