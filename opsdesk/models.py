@@ -76,3 +76,48 @@ class Refusals(models.Model):
 
     def __str__(self) -> str:
         return f"{self.total} {self.kind}"
+
+
+class ReversalDrill(models.Model):
+    """One time that everything which is declared to be taken back was taken back in the sandbox.
+
+    Nobody owns these rows: connectors are the same for every organization.
+    """
+
+    begun_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True, help_text="Empty: it runs, or its process died.")
+    tried = models.PositiveIntegerField(default=0)
+    failed = models.PositiveIntegerField(default=0, help_text="How many did not work.")
+    milliseconds = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.CheckConstraint(
+                name="opsdesk_drill_failed_among_tried", condition=models.Q(failed__lte=models.F("tried"))
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"drill {self.pk}"
+
+
+class DrillResult(models.Model):
+    """What came of one operation in one drill."""
+
+    drill = models.ForeignKey(ReversalDrill, on_delete=models.CASCADE, related_name="results")
+    connector = models.CharField(max_length=40)
+    operation = models.CharField(max_length=40)
+    works = models.BooleanField()
+    words = models.CharField(max_length=300)
+    calls = models.PositiveIntegerField(default=0)
+    milliseconds = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering = ["connector", "operation"]
+        constraints = [
+            models.UniqueConstraint(name="opsdesk_drillresult_once", fields=["drill", "connector", "operation"])
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.connector} {self.operation}"

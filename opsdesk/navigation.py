@@ -109,6 +109,7 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
         Entry("auditlog:entries", "history", "Audit", covers=("auditlog:entry",)),
         Entry("integrations:channels", "message-square", "Channels"),
         Entry("integrations:switches", "power", "Switches"),
+        Entry("reversals", "rotate-cw", "Reversals"),
         Entry("admin:index", "settings", "Admin"),
     ),
 }

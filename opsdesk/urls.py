@@ -3,13 +3,14 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from opsdesk.views import health, home, metrics, search, stalled
+from opsdesk.views import drills, health, home, metrics, search, stalled
 
 urlpatterns = [
     # First, because webhooks are what comes most often.
     path("", include("integrations.urls")),
     path("", home.index, name="home"),
     path("stalled/", stalled.index, name="stalled"),
+    path("reversals/", drills.index, name="reversals"),
     path("search/", search.search, name="search"),
     path("healthz", health.alive, name="healthz"),
     path("readyz", health.ready, name="readyz"),

@@ -28,6 +28,7 @@ urlpatterns = [
     path("", _view("signed in"), name="home"),
     path("search/", _view(_DESK), name="search"),
     path("stalled/", _view(_DESK), name="stalled"),
+    path("reversals/", _view(_DESK), name="reversals"),
     _app("accounts", sign_in="public", sign_out="signed in"),
     _app(
         "approvals",

@@ -58,6 +58,7 @@ def labels(request: HttpRequest) -> list[str]:
                 "Triggers",
                 "Reconciliation",
                 "Switches",
+                "Reversals",
             ],
         ),
         (
@@ -80,6 +81,7 @@ def labels(request: HttpRequest) -> list[str]:
                 "Coaching",
                 "Audit",
                 "Switches",
+                "Reversals",
             ],
         ),
         (
@@ -95,6 +97,7 @@ def labels(request: HttpRequest) -> list[str]:
                 "Reconciliation",
                 "Audit",
                 "Switches",
+                "Reversals",
             ],
         ),
     ],
