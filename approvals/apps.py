@@ -15,6 +15,7 @@ class ApprovalsConfig(AppConfig):
             grants,
             noticing,
             recovering,
+            reversals,
             running_limits,
             services,
             stalls,
@@ -29,6 +30,7 @@ class ApprovalsConfig(AppConfig):
         registry.add_step_kind(Approve())
         registry.add_demand_source(thresholds.demands_of)
         registry.add_demand_source(running_limits.demands_of)
+        registry.add_demand_source(reversals.demands_of)
         registry.add_grant_check(grants.why_void)
         registry.add_awaited(WaitsFor.REVIEW, awaiting.awaited)
         registry.add_tier_check(askable.why_nobody)

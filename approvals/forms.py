@@ -12,6 +12,8 @@ from approvals.filters import AmountField
 from approvals.models import Absence, ReasonCode, Review
 from approvals.services import Rationale
 from approvals.states import Verdict
+from integrations.reasons import LONGEST_REASON
+from integrations.states import Way
 from opsdesk.lib.money import BadAmount, Money
 from opsdesk.lib.wording import visible
 from workflows.cases import CORRECTABLE
@@ -144,6 +146,14 @@ class CorrectionForm(forms.Form):
 def _sent(case: Case) -> dict[str, str]:
     """What the request said, with unseen characters spelled out: they may be what is wrong with it."""
     return {name: "" if case.data.get(name) is None else visible(str(case.data[name])) for name in CORRECTABLE}
+
+
+class ReversalForm(forms.Form):
+    """Which action is to be taken back, or its money asked back, and why."""
+
+    action = forms.IntegerField(min_value=1, max_value=2**62)
+    way = forms.ChoiceField(choices=Way.choices)
+    reason = forms.CharField(max_length=LONGEST_REASON, min_length=5)
 
 
 class RetryForm(forms.Form):

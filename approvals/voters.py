@@ -9,7 +9,7 @@ from django.db.models.functions import Coalesce
 
 from accounts.models import Membership, Team, User
 from accounts.roles import Permission, roles_with
-from approvals import absences, ceilings, terms
+from approvals import absences, ceilings, reversals, terms
 from approvals.errors import AboveCeiling, NotAVoter, SelfApproval, VotedBefore
 from approvals.models import Absence, Review, Vote
 from approvals.stages import AskedStage
@@ -97,7 +97,10 @@ def cases_behind(run_ids: Iterable[int]) -> dict[int, set[int]]:
 
 
 def involved_in(review: Review) -> set[str]:
-    """Keys of the people who asked for the case or changed its content, or that of a case it was begun for."""
+    """Keys of the people who asked for the case or changed its content, or that of a case it was begun for.
+
+    For a case that takes something back, also of those who approved that: nobody judges their own approval.
+    """
     return _involved_in_each([review])[review.pk]
 
 
@@ -110,11 +113,13 @@ def _involved_in_each(reviews: Sequence[Review]) -> dict[int, set[str]]:
     for correction in Correction.objects.filter(case__in=set().union(*cases.values())).select_related("user"):
         correctors.setdefault(correction.case_id, set()).add(person_key(correction.user))
     accounts = _accounts_called({review.case.party for review in reviews})
+    before = reversals.approved_before(review.case for review in reviews)
     return {
         review.pk: {
             *(key for case in cases[review.pk] for key in correctors.get(case, set())),
             *_who_asked(review),
             *accounts.get(review.case.party, set()),
+            *(key for vote in before.get(review.case_id, ()) for key in keys_of(vote)),
         }
         for review in reviews
     }

@@ -19,10 +19,14 @@ class IntegrationsConfig(AppConfig):
         from integrations.definitions import connections_exist
         from integrations.notices.kinds import NoticeKind, add_notice_kind
         from integrations.reconciliation import effects
+        from integrations.reversing import services as reversing
+        from integrations.reversing import standing as reversals
         from integrations.steps.act import Act
         from integrations.steps.gather import Gather
         from integrations.steps.moving import standing_among
         from integrations.steps.notify import Notify, teams_exist
+        from integrations.steps.recall import Recall
+        from integrations.steps.take_back import TakeBack
         from workflows import registry
         from workflows.alerts import add_alert_kind
 
@@ -30,8 +34,12 @@ class IntegrationsConfig(AppConfig):
         registry.add_step_kind(Gather())
         registry.add_step_kind(Act())
         registry.add_step_kind(Notify())
+        registry.add_step_kind(Recall())
+        registry.add_step_kind(TakeBack())
+        registry.add_case_ending(reversing.KIND, reversing.ended)
         registry.add_standing_effect(standing_among)
         registry.add_standing_effect(effects.standing_among)
+        registry.add_standing_effect(reversals.standing_among)
         registry.add_recovery_ending(effects.end_recovery)
         registry.add_definition_check(connections_exist)
         registry.add_definition_check(teams_exist)

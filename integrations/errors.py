@@ -57,5 +57,9 @@ class NotAuthorized(DomainError):
     message = "No authorization covers this refund as it stands now."
 
 
+class NotReversible(DomainError):
+    """What was done cannot be taken back, not any more, or not a second time."""
+
+
 class NotEnoughLeft(DomainError):
     """The payment has less left than should go back."""

@@ -40,6 +40,7 @@ class Receipt:
     created_at: datetime
     key: UUID | None = None
     case: str = ""
+    cancelable: bool = False  # it has not left, and the gateway lets it be called off
 
 
 @runtime_checkable

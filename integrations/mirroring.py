@@ -77,14 +77,15 @@ def take_refund(payment: Payment, receipt: Receipt, *, ours: Action | None = Non
             amount_minor=receipt.amount.minor,
             currency=receipt.amount.currency,
             status=receipt.status,
+            cancelable=receipt.cancelable,
             # What a customer got back counts from the day it was asked for, as the shop's records do.
             created_at=(ours.case.requested_at if ours else None) or receipt.created_at,
         )
         if ours is None:
             _tell_of_foreign(payment, row, made_here=receipt.key is not None)
-    elif row.status != receipt.status or row.amount_minor != receipt.amount.minor:
-        row.status, row.amount_minor = receipt.status, receipt.amount.minor
-        row.save(update_fields=["status", "amount_minor"])
+    elif (row.status, row.amount_minor, row.cancelable) != (receipt.status, receipt.amount.minor, receipt.cancelable):
+        row.status, row.amount_minor, row.cancelable = receipt.status, receipt.amount.minor, receipt.cancelable
+        row.save(update_fields=["status", "amount_minor", "cancelable"])
     if ours is not None and released:
         Action.objects.filter(pk=ours.pk).update(holds_reservation=False)
         ours.holds_reservation = False

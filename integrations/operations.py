@@ -13,6 +13,7 @@ from django.db import models
 
 from integrations.models import Call, Connection
 from opsdesk.lib.money import Money
+from opsdesk.lib.wording import span
 
 
 class Extent(models.TextChoices):
@@ -47,11 +48,38 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Reversal:
-    """How an effect is taken back: how much of it, for how long after it, and in what way; said to people."""
+    """How an effect is taken back: how much of it, until when, at what cost and by which operation; said to people.
+
+    `by` is an operation of the same connector that takes back; none where nothing can. `while_held`: only as long as
+    the other side holds the effect back and says that it may be called off; `until` says the same in words.
+    """
 
     extent: Extent
     how: str
-    within: timedelta | None = None
+    by: str = ""
+    within: timedelta | None = None  # after it was accepted
+    while_held: bool = False
+    until: str = ""
+    fee: Money | None = None  # what the other side asks for it, where that is known
+    instead: str = ""  # the next best, where it cannot be taken back or no longer
+
+    @property
+    def until_words(self) -> str:
+        """Until when, in words."""
+        return self.until or (f"for {span(self.within)}" if self.within else "at any time")
+
+    @property
+    def cost_words(self) -> str:
+        """What it costs, in words."""
+        return f"costs {self.fee}" if self.fee else "costs nothing"
+
+    @property
+    def in_words(self) -> str:
+        """All of it as one text."""
+        if not self.by:
+            return " ".join(filter(None, [f"{self.extent.label}: {self.how}", self.instead]))
+        words = f"{self.extent.label}, {self.until_words}, {self.cost_words}: {self.how}"
+        return " ".join(filter(None, [words, self.instead]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +103,12 @@ class Operation:
     idempotency: Idempotency
     verified_by: str  # how it is read back, in words; "" where it cannot be
     most_attempts: int | None = None  # tries without effect; None: as the connection says
+    undoes: str = ""  # the operation whose effects it takes back: only a reversal plans it, never a step by itself
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether it undoes what another one did."""
+        return bool(self.undoes)
 
     @property
     def verifies(self) -> bool:
@@ -167,8 +201,22 @@ _connectors: dict[str, Registered] = {}
 def add_connector(
     name: str, build: Build, operations: Sequence[Operation] = (), options: Sequence[Option] = ()
 ) -> None:
-    """Register the connector that speaks the protocol `name`, with what it can do and what it must be told."""
+    """Register the connector that speaks the protocol `name`, with what it can do and what it must be told.
+
+    Raises ValueError where an operation is said to be taken back by one that is not there, or not meant for it.
+    """
+    for each in operations:
+        check_reversal(each, operations)
     _connectors[name] = Registered(build, tuple(operations), tuple(options))
+
+
+def check_reversal(operation: Operation, among: Sequence[Operation]) -> None:
+    """Raise ValueError unless what an operation says about being taken back can be carried out by one of these."""
+    reversal = operation.reversal
+    if (reversal.extent == Extent.NONE) != (not reversal.by):
+        raise ValueError(f"{operation.name}: what can be taken back names the operation that does it, and only that.")
+    if reversal.by and not any(each.name == reversal.by and each.undoes == operation.name for each in among):
+        raise ValueError(f"{operation.name}: there is no operation {reversal.by} that takes it back.")
 
 
 def connector_names() -> list[str]:
@@ -210,6 +258,23 @@ def declared(name: str) -> list[Operation]:
     return [each for found in _connectors.values() for each in found.operations if each.name == name]
 
 
+def stands_declared() -> list[tuple[str, str]]:
+    """Connector and operation of all that can be taken back over some connection."""
+    return [(name, each.undoes) for name, found in _connectors.items() for each in found.operations if each.takes_back]
+
+
+def taking_back() -> list[Operation]:
+    """Every operation that undoes another one."""
+    return [each for found in _connectors.values() for each in found.operations if each.takes_back]
+
+
+def declared_by(name: str) -> list[str]:
+    """Connectors that can do something of that name."""
+    return [
+        connector for connector, found in _connectors.items() if any(name == each.name for each in found.operations)
+    ]
+
+
 def operation_names() -> list[str]:
-    """Names of everything that can be done somewhere."""
-    return sorted({each.name for found in _connectors.values() for each in found.operations})
+    """Names of everything that a step can do somewhere."""
+    return sorted({each.name for found in _connectors.values() for each in found.operations if not each.takes_back})

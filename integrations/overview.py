@@ -57,12 +57,8 @@ class OperationRow:
 
     @property
     def reversal_words(self) -> str:
-        """How much of it can be taken back, and until when."""
-        if self.declared is None:
-            return ""
-        reversal = self.declared.reversal
-        until = f" within {span(reversal.within)}" if reversal.within else ""
-        return f"{reversal.extent.label}{until}: {reversal.how}"
+        """How much of it can be taken back, until when, at what cost, by what; and the next best."""
+        return self.declared.reversal.in_words if self.declared is not None else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from integrations.errors import CallFailed, NobodyKnows
 from integrations.gateways import Receipt
 from integrations.models import Action, Payment, Refund
 from integrations.operations import Effect, Seen, operation_of
+from integrations.reversing import standing as reversing
 from integrations.states import ActionState
 from opsdesk.lib import clock
 from opsdesk.lib.crashing import crashpoint
@@ -152,7 +153,8 @@ def _mismatched(action: Action, words: str) -> None:
 
 def _differences(action: Action, payment: Payment | None, seen: Effect) -> str:
     if seen.status == Refund.Status.FAILED:
-        return f"{_who(action)} accepted the {action.operation} and then failed it."
+        taken_back = reversing.taken_back_words(action.pk)
+        return taken_back or f"{_who(action)} accepted the {action.operation} and then failed it."
     if payment is None:
         return seen.differs if isinstance(seen, Seen) else ""
     receipt = _receipt(action, seen)

@@ -36,6 +36,30 @@ ACTION_WRITTEN_AT_ONCE = (
 ACTION_IN_DOUBT = frozenset({ActionState.SENDING, ActionState.UNKNOWN})
 
 
+class Way(models.TextChoices):
+    """How what was done is met: undone, or, where nothing can undo it, its money asked back."""
+
+    TAKE_BACK = "take_back", "taken back"
+    ASK_BACK = "ask_back", "asked back"
+
+
+class ReversalState(models.TextChoices):
+    ASKED = "asked", "Asked for"
+    DONE = "done", "Done"
+    REFUSED = "refused", "Refused"
+    FAILED = "failed", "Could not be done"
+
+
+# People refuse it, or its time runs out; the other side refuses it. After either, another one may be asked for.
+REVERSAL_MOVES: Mapping[str, frozenset[str]] = {
+    ReversalState.ASKED: frozenset({ReversalState.DONE, ReversalState.REFUSED, ReversalState.FAILED}),
+    ReversalState.DONE: frozenset(),
+    ReversalState.REFUSED: frozenset(),
+    ReversalState.FAILED: frozenset(),
+}
+REVERSAL_STANDING = frozenset({ReversalState.ASKED, ReversalState.DONE})
+
+
 class BreakerState(models.TextChoices):
     CLOSED = "closed", "Closed: calls go out"
     OPEN = "open", "Open: calls are held"

@@ -15,6 +15,7 @@ from opsdesk.lib.wording import visible
 from opsdesk.settings import BASE_DIR
 from tests import factories
 from tests.approvals.opinions import make_second_opinion
+from tests.approvals.reversals import make_drill, make_reversal
 from tests.approvals.thresholds import make_trial
 from tests.integrations.noticing import make_notices
 from tests.plugins.line import Line, open_review_of
@@ -119,6 +120,8 @@ def _looked_after(line: Line, case: Case, text: str) -> None:
     bulk.items.update(label=text[:60], result=BulkItem.Result.REFUSED, sentence=text[:300], at=clock.now())
     factories.make_dry_run(line.organization, by=line.cast.tomasz, state="failed", note=text[:300])
     make_trial(line.organization, by=line.cast.tomasz, state="failed", note=text[:300])
+    make_reversal(line.organization, by=line.cast.ben, reason=text[:200], outcome=text[:300])
+    make_drill(words=text[:300])
     make_second_opinion(line.organization, by=line.cast.ada, asked=line.cast.maya, party_name=text[:120])
     factories.make_recovery(line.organization, ended=True, reason=text[:500])
     factories.make_absence(line.cast.ada, line.organization, days=(30, 37))

@@ -26,6 +26,7 @@ from opsdesk.models import HeartbeatKind
 from opsdesk.watch.heartbeats import note
 from tests import factories
 from tests.approvals.opinions import make_second_opinion
+from tests.approvals.reversals import make_drill, make_reversal
 from tests.approvals.thresholds import make_trial
 from tests.integrations.noticing import make_notices
 from tests.proposals import make_proposal
@@ -173,6 +174,8 @@ def furnish(slug: str) -> tuple[Organization, dict[str, User]]:
     leaving = factories.make_case(organization, amount="80.00")
     factories.make_review(leaving, tier=Tier.FAST_TRACK, objection_ends_at=clock.now() + timedelta(minutes=20))
     make_second_opinion(organization, by=cast.ada, asked=cast.maya)
+    make_reversal(organization, by=cast.ben)
+    make_drill()
     case = factories.make_case(organization, party_name=f"Customer of {slug}")
     factories.make_review(case, assignee=cast.ada)
     factories.make_action(case.runs.get())

@@ -193,6 +193,7 @@ def withdraw(case_id: int, *, actor: Actor, reason: str) -> bool:
         waking.parent_of(run)
     void_consent(case, reason)
     case.move_to(CaseState.CANCELED, closed_at=Now(), standing=reason[:200])
+    registry.tell_ending(case, CaseState.CANCELED, reason)
     record(
         "workflows.case.withdrawn",
         actor=actor,

@@ -17,6 +17,8 @@ FIELDS = ("key", "amount", "currency", "target", "party", "reason", "requested_b
 FIELDS_FOR_MONEY = ("amount", "currency", "target")
 # A decision needs facts, and consent is given to a decision.
 GOES_BEFORE = {"decide": "gather", "approve": "decide"}
+# Kinds that bring facts as well as that one does.
+AS_GOOD_AS = {"gather": "recall"}
 MOST_RULES = 200
 LONGEST_DEBOUNCE = 86_400  # seconds
 
@@ -195,7 +197,8 @@ def _check_step(step: Step, passed: set[str]) -> list[str]:
     if not isinstance(step.config, dict):
         return ["the settings are names with values."]
     needed = "approve" if registry.moves_money(step.kind, step.config) else GOES_BEFORE.get(step.kind, "")
-    missing = [f"{step.kind} needs a step of the kind {needed} before it."] if needed and needed not in passed else []
+    lacking = bool(needed) and not passed & {needed, AS_GOOD_AS.get(needed, needed)}
+    missing = [f"{step.kind} needs a step of the kind {needed} before it."] if lacking else []
     return [*kind.check(step.config), *missing]
 
 

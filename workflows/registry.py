@@ -138,6 +138,8 @@ tier_checks: list[Callable[[int, Collection[Tier]], list[str]]] = []
 withdrawals: list[Callable[["Case", str], None]] = []
 standing_effects: list[Callable[[Collection[int]], set[int]]] = []
 recovery_endings: list[Callable[["Recovery"], None]] = []
+# By kind of case: told in the transaction that ends one, with its id, the state it ends in, and why.
+case_endings: dict[str, Callable[[int, str, str], None]] = {}
 
 
 def moves_money(kind: str, config: Mapping[str, Any]) -> bool:
@@ -228,6 +230,18 @@ def add_tier_check(check: Callable[[int, Collection[Tier]], list[str]]) -> None:
     """
     if check not in tier_checks:
         tier_checks.append(check)
+
+
+def add_case_ending(case_kind: str, listener: Callable[[int, str, str], None]) -> None:
+    """Have `listener` called in the transaction that ends a case of this kind: its id, its final state, the reason."""
+    _once(case_endings, case_kind, listener)
+
+
+def tell_ending(case: "Case", state: str, reason: str) -> None:
+    """Tell whoever wants to know about cases of its kind that this one ends."""
+    listener = case_endings.get(case.kind)
+    if listener is not None:
+        listener(case.pk, state, reason)
 
 
 def add_recovery_ending(listener: Callable[["Recovery"], None]) -> None:

@@ -28,7 +28,13 @@ _NAMES = {
     "act": ("Act", "credit-card"),
     "verify": ("Verify", "shield-check"),
 }
-_STAGE_OF_KIND = {"gather": "understand", "wait": "understand", "decide": "decide", "approve": "decide"}
+_STAGE_OF_KIND = {
+    "gather": "understand",
+    "recall": "understand",
+    "wait": "understand",
+    "decide": "decide",
+    "approve": "decide",
+}
 _TONES: dict[str, str] = {StepRun.Outcome.FAILED: "bad", StepRun.Outcome.SKIPPED: "skip"}
 _PENDING = (StepRun.Outcome.WAITING, StepRun.Outcome.FAILED)
 

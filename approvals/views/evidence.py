@@ -14,14 +14,17 @@ from approvals.states import QuestionState, ReviewState
 from approvals.views import story
 from approvals.views.goods import Goods, goods_of
 from approvals.views.grounds import Grounds, grounds_of
+from approvals.views.sent import Sent, sent_of
 from auditlog.models import Entry
-from integrations.models import Action, Payment
+from integrations.models import Action, Payment, Reversal
+from integrations.operations import Operation, operation_of
+from integrations.reversing import services as reversing
 from integrations.states import ActionState
 from opsdesk.lib import clock
 from opsdesk.lib.money import Money
 from opsdesk.lib.wording import span, visible
 from workflows import facts as catalogue
-from workflows.engine.definitions import definition_of
+from workflows.engine.definitions import StepDefinition, definition_of
 from workflows.models import Case, Correction, Decision, FailureItem, Run
 from workflows.states import CaseState
 
@@ -29,12 +32,6 @@ from workflows.states import CaseState
 MOST_ENTRIES = 60
 MOST_COMMENTS = 100
 _AT_ONCE = 8
-_TONES: dict[str, str] = {
-    ActionState.VERIFIED: "ok",
-    ActionState.FAILED: "danger",
-    ActionState.MISMATCHED: "danger",
-    ActionState.UNKNOWN: "warn",
-}
 
 
 @dataclass
@@ -167,12 +164,27 @@ class CaseFile:
 
     @cached_property
     def actions(self) -> list[Action]:
-        return list(Action.objects.filter(case=self.case).select_related("connection"))
+        return list(Action.objects.filter(case=self.case).select_related("connection", "payment"))
 
-    @property
-    def sent(self) -> list[tuple[Action, str]]:
-        """The actions, each with the tone of its state."""
-        return [(action, _TONES.get(action.state, "")) for action in self.actions]
+    @cached_property
+    def sent(self) -> list[Sent]:
+        """The actions, each with the tone of its state, and how it could be taken back."""
+        return sent_of(self.case, self.actions)
+
+    @cached_property
+    def reversal(self) -> Reversal | None:
+        """What the case takes back; only cases of that kind do."""
+        return reversing.of_case(self.case) if self.case.kind == reversing.KIND else None
+
+    @cached_property
+    def counter(self) -> Operation | None:
+        """What the case does outside once it is approved, as it is declared."""
+        if self.reversal is not None:
+            return operation_of(self.reversal.connection, self.reversal.operation)
+        step = self._acting_step
+        if step is None or self.payment is None:
+            return None
+        return operation_of(self.payment.connection, str(step.config.get("operation", "")))
 
     @property
     def in_doubt(self) -> Action | None:
@@ -229,8 +241,14 @@ class CaseFile:
         """Through which connection the money would go."""
         if self.payment is not None:
             return self.payment.connection.name
+        step = self._acting_step
+        return str(step.config.get("connection", "")) if step is not None else ""
+
+    @property
+    def _acting_step(self) -> StepDefinition | None:
+        """The step that does something outside."""
         steps = definition_of(self.run.version_id).steps if self.run is not None else ()
-        return next((str(step.config.get("connection", "")) for step in steps if step.kind == "act"), "")
+        return next((step for step in steps if step.kind == "act"), None)
 
 
 def open_file(membership: Membership, case_id: int) -> CaseFile:

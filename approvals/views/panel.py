@@ -48,6 +48,7 @@ class Panel(Besides):
     refusal: str = ""
     correction: forms.Form | None = None
     retry: forms.Form | None = field(default=None)
+    reversing: forms.Form | None = field(default=None)
     # The absence by which this person votes in somebody's place; known once it is known why not.
     stands_in: Absence | None = field(default=None, init=False)
 
@@ -217,6 +218,7 @@ class Panel(Besides):
         """Whether the request's data could be put right; money under way must not be touched."""
         run, case = self.file.run, self.file.case
         idle = run is not None and run.state != RunState.RUNNING and run.waits_for != "action"
+        idle = idle and self.file.reversal is None  # it says what it takes back, which nobody changes
         return idle and case.state not in CASE_FINAL and self.membership.may(Permission.CORRECT)
 
     @property
@@ -312,15 +314,21 @@ class Panel(Besides):
         return "asked for by some reasons" if any(code.second_look for code in self.codes) else ""
 
     @property
+    def may_reverse(self) -> bool:
+        """Whether this person may ask that something be taken back: it opens a case, which others decide."""
+        return self.membership.may(Permission.ASK)
+
+    @property
     def way_back(self) -> list[dict[str, str]]:
-        """How long and how far an approval can be taken back."""
+        """How long and how far an approval can be taken back, and what what is sent declares about itself."""
         if self.terms is None:
             return []
-        return [
+        declared = self.file.counter
+        steps = [
             {"when": f"{self.terms.undo_seconds} s", "how": "undo, nothing leaves"},
             {"when": "until sent", "how": "only switching the connection off holds it"},
-            {"when": "once paid", "how": "final: a paid refund cannot be recalled"},
         ]
+        return steps + ([{"when": "once sent", "how": declared.reversal.in_words}] if declared is not None else [])
 
 
 def _needs(code: ReasonCode) -> str:

@@ -24,6 +24,9 @@ _TONES = {
     "approvals.review.escalated": "warn",
     "approvals.review.reminded": "warn",
     "workflows.case.corrected": "warn",
+    "integrations.reversal.asked": "warn",
+    "integrations.reversal.done": "ok",
+    "integrations.reversal.failed": "danger",
 }
 
 

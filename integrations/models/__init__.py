@@ -8,6 +8,7 @@ from integrations.models.limits import MaintenanceWindow, OperationSwitch, Permi
 from integrations.models.mirrors import Customer, Order, OrderLine, Payment, Refund
 from integrations.models.notices import Notice
 from integrations.models.reconciliation import Break, Reconciliation
+from integrations.models.reversals import Reversal
 
 __all__ = [
     "Action",
@@ -30,5 +31,6 @@ __all__ = [
     "Permit",
     "Reconciliation",
     "Refund",
+    "Reversal",
     "Throttle",
 ]

@@ -148,6 +148,9 @@ class Refund(models.Model):
     amount_minor = models.BigIntegerField()
     currency = models.CharField(max_length=3)
     status = models.CharField(max_length=10, choices=Status)
+    cancelable = models.BooleanField(
+        default=False, db_default=False, help_text="It has not left, and the gateway lets it be called off."
+    )
     created_at = models.DateTimeField()
 
     objects: ClassVar[models.Manager["Refund"]] = models.Manager()

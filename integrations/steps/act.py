@@ -62,7 +62,7 @@ def _plan(context: RunContext, connection: Connection, operation: Operation) -> 
     """Intent: authorization, switches, reservation and the row with its key, all in the run's transaction."""
     draft = moving.Draft(context) if operation.moves_money else plain.Draft(context, operation)
     reason: str = context.batch.remember(
-        ("switched off", connection.pk, operation.name), lambda: _switched_off(connection, operation.name)
+        ("switched off", connection.pk, operation.name), lambda: switched_off(connection, operation.name)
     )
     if reason:
         until = context.now + pause_before(4)
@@ -107,7 +107,7 @@ def _operation(context: RunContext, connection: Connection) -> Operation:
     return found
 
 
-def _switched_off(connection: Connection, operation: str) -> str:
+def switched_off(connection: Connection, operation: str) -> str:
     """Which kill switch keeps the operation from being planned, in words; read in the run's transaction."""
     if not (connection.enabled and connection.acting_enabled and connection.organization.acting_enabled):
         return f"Sending through {connection.name} is switched off. {connection.paused_reason}".strip()

@@ -9,23 +9,27 @@ from integrations import mirroring
 from integrations.models import Action, Connection, Payment, Refund
 from integrations.operations import Operation
 from integrations.reconciliation import effects
+from integrations.reversing import standing as reversing
 from integrations.states import ActionState
 from opsdesk.lib.crashing import crashpoint
 from opsdesk.lib.money import Money
 from workflows import registry
 from workflows.engine.context import RunContext
-from workflows.engine.outcomes import Done, Outcome, Wait
+from workflows.engine.outcomes import Done, Finish, Outcome, Wait
 from workflows.errors import StepFailed
 from workflows.models import Authorization, Case
-from workflows.states import FailureKind, WaitsFor
+from workflows.states import CaseState, FailureKind, WaitsFor
 
 _CHANGED = "The request or its facts changed after it was authorized: it has to be decided again."
 
 
 def standing(context: RunContext, connection: Connection, operation: Operation) -> Outcome | None:
     """What follows from what was planned or sent for the case before; None when there is nothing of that."""
-    grant = _newest_grant(context)
+    grant = newest_grant(context)
     action = _sent(authorization=grant.pk).first() if grant is not None and grant.pk else None
+    words = reversing.taken_back_words(action.pk) if action is not None and action.came_back else ""
+    if words:
+        return Finish(CaseState.CANCELED, words)
     action = action or _standing_action(context.case.pk)
     due = _due(context, grant)
     return _by_state(context.case, action, due) if action is not None else _lost(context, due)
@@ -52,8 +56,8 @@ class Draft:
     """The money part of an intent. Raises StepFailed at once where no authorization covers it."""
 
     def __init__(self, context: RunContext) -> None:
-        grant = _newest_grant(context)
-        refusal = _refusal(context, grant)
+        grant = newest_grant(context)
+        refusal = why_not_covered(context, grant)
         if grant is None or refusal:
             raise StepFailed(FailureKind.DATA, refusal)
         self._grant = grant
@@ -81,15 +85,15 @@ class Draft:
         return columns, told, f"Authorized by {grant.granted_by}."
 
 
-def _newest_grant(context: RunContext) -> Authorization | None:
+def newest_grant(context: RunContext) -> Authorization | None:
     if context.grant is not None:
         return context.grant
     grants = Authorization.objects.filter(run=context.run).select_related("decision")
     return grants.order_by("-pk").first()
 
 
-def _refusal(context: RunContext, grant: Authorization | None) -> str:
-    """Why the money must not move: an authorization for other content, or one whose givers lost the right."""
+def why_not_covered(context: RunContext, grant: Authorization | None) -> str:
+    """Why it must not be done: an authorization for other content, or one whose givers lost the right."""
     case = context.case
     if grant is None:
         return "No authorization covers this refund."

@@ -15,9 +15,10 @@ from approvals.models import Review, Vote
 from approvals.states import REVIEW_FINAL, ReviewState, Verdict
 from approvals.voters import involved_in
 from auditlog.models import Entry
-from integrations.models import Action, Call, Connection, Endpoint, Notice, Payment, Refund
+from integrations.models import Action, Call, Connection, Endpoint, Notice, Payment, Refund, Reversal
+from integrations.operations import taking_back
 from integrations.secrets import decrypt
-from integrations.states import ActionState
+from integrations.states import ActionState, ReversalState, Way
 from opsdesk.lib.money import Money
 from workflows.models import Authorization, Case, Event, Failure, FailureItem, Run
 from workflows.states import CASE_FINAL, RUN_ACTIVE, EventState, RunState, Tier, WaitsFor
@@ -146,7 +147,7 @@ def _payments(effects: Effects | None) -> tuple[int, list[str]]:
 
 @_invariant("I5", "An intent has at most one effect at the gateway, a verified one exactly one, of its amount.")
 def _effects(effects: Effects | None) -> tuple[int, list[str]]:
-    actions = {str(action.key): action for action in Action.objects.all()}
+    actions = {str(action.key): action for action in Action.objects.filter(moves_money=True)}
     if effects is None:
         return len(actions), []
     by_key: dict[str, list[Mapping[str, Any]]] = {}
@@ -259,6 +260,26 @@ def _missing_votes(grant: Authorization, review: Review) -> list[str]:
         if votes.values("person_key").distinct().count() < stage.needed:
             wrong.append(f"{grant}: stage {position} asks for {stage.needed} people.")
     return wrong
+
+
+@_invariant("I11", "What takes something back names its original, has consent of its own, and is the only one of it.")
+def _reversals(effects: Effects | None) -> tuple[int, list[str]]:
+    acting = Action.objects.filter(operation__in=[each.name for each in taking_back()])
+    wrong = [f"{action} names no original." for action in acting.filter(reverses=None)[:_MOST_SHOWN]]
+    standing = Reversal.objects.standing()
+    twice = standing.values("original").annotate(rows=Count("pk")).filter(rows__gt=1)
+    wrong += [f"Action {row['original']} is taken back {row['rows']} times." for row in twice[:_MOST_SHOWN]]
+    strange = Reversal.objects.filter(
+        Q(original__case=F("case"))
+        | ~Q(original__organization=F("organization"))
+        | (Q(action__isnull=False) & (~Q(action__case=F("case")) | ~Q(authorization__case=F("case"))))
+        | Q(original__operation__in=[each.name for each in taking_back()])
+    )
+    wrong += [f"{row}: original, action and consent do not belong together." for row in strange[:_MOST_SHOWN]]
+    unseen = Reversal.objects.filter(state=ReversalState.DONE, way=Way.TAKE_BACK)
+    unseen = unseen.exclude(action__state=ActionState.VERIFIED)
+    wrong += [f"{row} counts as done and was not verified." for row in unseen[:_MOST_SHOWN]]
+    return Action.objects.count(), wrong
 
 
 @_invariant("I12", "No secret of a connection or an endpoint stands in the log, in a call or in a failure.")

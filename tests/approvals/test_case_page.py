@@ -194,7 +194,8 @@ def test_approving_says_what_it_will_do_and_how_far_it_can_be_undone(cast, organ
     assert (
         f'send £38.25 back to payment <span class="mono"><bdi>{review.case.target}</bdi></span> through Gateway' in page
     )
-    assert "final: a paid refund cannot be recalled" in page
+    assert "in part, until the customer has said where the money goes, costs nothing" in page
+    assert "One that was paid is final" in page
     assert "10 s" in page
 
 

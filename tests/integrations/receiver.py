@@ -19,12 +19,20 @@ class Receiver:
         self.wrong: list[int | str] = []
         self.url = ""
 
-    def take(self, headers: dict[str, str], body: bytes) -> int | None:
+    def take(self, headers: dict[str, str], body: bytes, path: str = "/events") -> int | None:
         """The status of the answer to one post; None hangs up after it was taken."""
         self.posts.append((headers, body))
         wrong = self.wrong.pop(0) if self.wrong else 200
+        if path.endswith("/retract"):
+            return self._take_back(path.split("/")[-2], wrong)
         if wrong in (200, "lost"):
             self.taken.setdefault(headers["webhook-id"], json.loads(body))
+        return wrong if isinstance(wrong, int) else None
+
+    def _take_back(self, key: str, wrong: int | str) -> int | None:
+        """Something it was told does not stand any more."""
+        if wrong in (200, "lost"):
+            self.taken[key]["status"] = "retracted"
         return wrong if isinstance(wrong, int) else None
 
     def shows(self, key: str) -> tuple[int, dict[str, Any]]:
@@ -33,7 +41,8 @@ class Receiver:
         found = self.taken.get(key)
         if found is None:
             return 404, {}
-        return 200, {"key": key, "status": "succeeded", "id": f"ev_{key[:8]}", "data": found["data"], **self.says}
+        status = found.get("status", "succeeded")
+        return 200, {"key": key, "status": status, "id": f"ev_{key[:8]}", "data": found["data"], **self.says}
 
 
 @contextmanager
@@ -44,7 +53,7 @@ def receiver() -> Iterator[Receiver]:
     class Door(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            status = told.take({name.lower(): value for name, value in self.headers.items()}, body)
+            status = told.take({name.lower(): value for name, value in self.headers.items()}, body, self.path)
             if status is None:
                 self.close_connection = True
                 return

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pgtrigger
 import pytest
@@ -15,8 +16,8 @@ from approvals.models import Review, Vote
 from approvals.states import Verdict
 from auditlog.models import Entry
 from auditlog.services import Actor, record
-from integrations.models import Notice, Payment, Refund
-from integrations.states import ActionState, NoticeState
+from integrations.models import Action, Notice, Payment, Refund, Reversal
+from integrations.states import ActionState, NoticeState, ReversalState, Way
 from opsdesk.invariants import check_all
 from opsdesk.lib import clock
 from tests.factories import (
@@ -33,7 +34,7 @@ from workflows.models import Authorization, Case, Event, Run
 from workflows.states import CaseState, RunState, Tier, WaitsFor
 
 pytestmark = pytest.mark.django_db
-NAMES = ["I1", "I2", "I3", "I4", "I5", "I7", "I8", "I9", "I10", "I12"]
+NAMES = ["I1", "I2", "I3", "I4", "I5", "I7", "I8", "I9", "I10", "I11", "I12"]
 LATE = timedelta(seconds=90)
 Break = Callable[[Line], Any]
 
@@ -151,8 +152,12 @@ def a_case_without_a_run(line: Line) -> None:
 
 
 def record_opened(case: Case) -> None:
+    record_about(case, "workflows.case.opened")
+
+
+def record_about(case: Case, verb: str) -> None:
     record(
-        "workflows.case.opened",
+        verb,
         actor=Actor.desk(),
         organization_id=case.organization_id,
         subject=("case", case.pk),
@@ -243,6 +248,55 @@ def the_grant_of_another_case(line: Line) -> None:
         Authorization.objects.filter(source="rule").update(case=other)
 
 
+def what_takes_back_and_names_nothing(line: Line) -> None:
+    with pgtrigger.ignore("integrations.Action:intent_never_changed"):
+        waiting = Action.objects.latest("pk")
+        waiting.pk, waiting.key = None, uuid4()
+        without_money(waiting).save(force_insert=True)
+
+
+def without_money(action: Action) -> Action:
+    """The same action as one that takes something back."""
+    action.moves_money, action.authorization, action.payment, action.amount_minor = False, None, None, None
+    action.currency, action.operation, action.holds_reservation = "", "retract", False
+    action.state, action.verified_at, action.external_reference = ActionState.FAILED, None, ""
+    return action
+
+
+def reversed_by(line: Line, **fields: Any) -> Reversal:
+    """A reversal of the first refund, in a case of its own that somebody withdrew."""
+    original = Action.objects.order_by("pk").first()
+    assert original is not None
+    case = make_case(line.organization, kind="reversal", state=CaseState.CANCELED)
+    for verb in ("opened", "withdrawn"):
+        record_about(case, f"workflows.case.{verb}")
+    own = {"way": Way.TAKE_BACK, "operation": "retract", "reason": "For a test.", "asked_by": line.cast.ben}
+    return Reversal.objects.create(
+        organization=line.organization,
+        original=original,
+        case=case,
+        connection=original.connection,
+        **{**own, **fields},
+    )
+
+
+def two_reversals_of_one_action(line: Line) -> None:
+    around_constraints("DROP INDEX integrations_reversal_one_per_action")
+    reversed_by(line)
+    reversed_by(line)
+
+
+def a_reversal_under_the_grant_of_another_case(line: Line) -> None:
+    second, grant = Action.objects.order_by("pk")[1], Authorization.objects.first()
+    reversed_by(line, action=second, authorization=grant, way=Way.ASK_BACK)
+
+
+def a_reversal_nobody_saw(line: Line) -> None:
+    over = {"state": ReversalState.DONE, "ended_at": clock.now()}
+    around_constraints("ALTER TABLE integrations_reversal DROP CONSTRAINT integrations_reversal_done_by_an_action")
+    reversed_by(line, **over)
+
+
 SECRET = "sk_test_of_the_tests"
 
 
@@ -302,6 +356,10 @@ BREAKAGES: list[tuple[str, Break]] = [
     ("I10", too_few_votes),
     ("I10", more_than_was_granted),
     ("I10", the_grant_of_another_case),
+    ("I11", what_takes_back_and_names_nothing),
+    ("I11", two_reversals_of_one_action),
+    ("I11", a_reversal_under_the_grant_of_another_case),
+    ("I11", a_reversal_nobody_saw),
     ("I12", a_secret_in_an_entry),
     ("I12", a_secret_in_a_call),
     ("I12", a_secret_in_a_failure),

@@ -15,6 +15,7 @@ from opsdesk.lib import clock
 from opsdesk.lib.crashing import crashpoint
 from opsdesk.lib.database import is_busy, is_lost, patiently
 from opsdesk.lib.rows import write_changes
+from workflows import registry
 from workflows.engine import conditions, failing, turns, waking
 from workflows.engine.context import Batch, RunContext
 from workflows.engine.definitions import definition_of
@@ -301,6 +302,7 @@ def _stop(context: RunContext, outcome: Wait | Finish) -> None:
     )
     turns.pass_on(run)
     context.close_case(outcome.case_state, outcome.reason)
+    registry.tell_ending(context.case, outcome.case_state, outcome.reason)
     waking.parent_of(run)
     context.record(
         "workflows.case.finished",

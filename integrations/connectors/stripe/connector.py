@@ -14,7 +14,8 @@ from integrations.errors import CallFailed
 from integrations.gateways import PaymentSeen, Receipt
 from integrations.http import Answer, Door, Limits
 from integrations.models import Call, Connection
-from integrations.operations import Extent, Field, Idempotency, Intent, Operation, Replays, Reversal
+from integrations.operations import Effect, Extent, Field, Idempotency, Intent, Operation, Replays, Reversal
+from integrations.operations import Seen as SeenEffect
 from opsdesk.lib.money import BadAmount, Money
 from workflows.states import FailureKind
 
@@ -33,7 +34,14 @@ REFUNDS = Operation(
         Field("amount", "money", "How much goes back", granted=True),
     ),
     moves_money=True,
-    reversal=Reversal(Extent.NONE, "A refund that arrived cannot be called back; the customer may be charged anew."),
+    reversal=Reversal(
+        Extent.PARTIAL,
+        "A refund that waits for the customer's details is canceled, and the money stays with the payment.",
+        by="cancel_refund",
+        while_held=True,
+        until="until the customer has said where the money goes",
+        instead="One that was paid is final: the customer can only be asked to send it back.",
+    ),
     idempotency=Idempotency(
         # An hour less than Stripe promises: clocks differ, and a call may wait on its way.
         key_life=timedelta(hours=23),
@@ -41,6 +49,20 @@ REFUNDS = Operation(
         looks_up=True,
     ),
     verified_by="The refund is read and compared with what was authorized.",
+)
+# https://docs.stripe.com/api/refunds/cancel
+CANCEL = Operation(
+    name="cancel_refund",
+    label="Cancel a refund",
+    fields=(
+        Field("original_key", "text", "The key under which it was refunded", granted=True),
+        Field("original_reference", "text", "The refund", granted=True),
+    ),
+    moves_money=False,  # what has not left stays; the payment's books follow from the refund itself
+    reversal=Reversal(Extent.NONE, "A canceled refund stays canceled.", instead="Refund anew."),
+    idempotency=REFUNDS.idempotency,
+    verified_by="The refund is read and must be canceled.",
+    undoes="refund",
 )
 
 
@@ -51,26 +73,53 @@ class StripeGateway:
     kept and repeated for at least 24 hours, a 500 included; other parameters under the same key are refused.
     """
 
-    operations: ClassVar[Sequence[Operation]] = (REFUNDS,)
+    operations: ClassVar[Sequence[Operation]] = (REFUNDS, CANCEL)
 
     def __init__(self, connection: Connection, *, limits: Limits | None = None) -> None:
         self.calls: list[Call] = []
         self._name = connection.name
         self._door = Door(connection, self.calls, limits=limits)
 
-    def perform(self, operation: str, intent: Intent) -> Receipt:
-        """Refund what the intent says."""
+    def perform(self, operation: str, intent: Intent) -> Effect:
+        """Refund what the intent says, or cancel the refund that it names."""
+        if operation == CANCEL.name:
+            return self._cancel(intent)
         if intent.amount is None:
             raise CallFailed(FailureKind.DATA, "A refund needs an amount.", effect_possible=False)
         return self.refund(payment=intent.target, amount=intent.amount, key=intent.key, case=intent.case)
 
-    def look_up(self, operation: str, intent: Intent) -> Receipt | None:
-        """Our refund, found by our key among those of the payment."""
+    def look_up(self, operation: str, intent: Intent) -> Effect | None:
+        """Our refund, found by our key among those of the payment; or the refund that was to be canceled, if it is."""
+        if operation == CANCEL.name:
+            found = self._canceled(intent, self._get(self._refund_path(intent), "look up refund"))
+            return found if found.status == "succeeded" else None
         return self.find_refund(payment=intent.target, key=intent.key)
 
-    def read_back(self, operation: str, intent: Intent, reference: str) -> Receipt:
+    def read_back(self, operation: str, intent: Intent, reference: str) -> Effect:
         """The refund as it is now."""
+        if operation == CANCEL.name:
+            return self._canceled(intent, self._get(self._refund_path(intent), "read refund"))
         return self.retrieve_refund(reference)
+
+    def _cancel(self, intent: Intent) -> SeenEffect:
+        """Call off a refund that waits for the customer; any other is refused there."""
+        headers = {"Idempotency-Key": str(intent.key)}
+        path = f"{self._refund_path(intent)}/cancel"
+        return self._canceled(
+            intent, self._door.send("POST", path, operation="cancel refund", form=[], headers=headers)
+        )
+
+    def _refund_path(self, intent: Intent) -> str:
+        refund = str(intent.fields.get("original_reference", ""))
+        self._check(REFUND, refund, "refund")
+        return f"/v1/refunds/{refund}"
+
+    def _canceled(self, intent: Intent, answer: Answer) -> SeenEffect:
+        """What an answer shows of the cancelation: done, or certainly not; it is never under way."""
+        status = self._read(answer, documents.refund_status)
+        differs = "" if status == "canceled" else f"The refund is {status}, not canceled."
+        refund = str(intent.fields["original_reference"])
+        return SeenEffect(refund, "succeeded" if status == "canceled" else "failed", intent.key, differs)
 
     def payment(self, reference: str) -> PaymentSeen:
         """The payment as it is now; one that was never captured has nothing captured."""

@@ -60,6 +60,7 @@ def receipt(document: Document, *, payment: str = "") -> Receipt:
     if status not in _STATUS:
         raise Odd(f"the refund is {status[:30]!r}, a state nobody knows")
     return Receipt(
+        cancelable=status == "requires_action",
         reference=_text(document, "id"),
         payment=belongs_to,
         amount=_amount(document, "amount"),
@@ -68,6 +69,12 @@ def receipt(document: Document, *, payment: str = "") -> Receipt:
         key=key_of(document),
         case=_label(document, "case"),
     )
+
+
+def refund_status(document: Document) -> str:
+    """A refund's own word for how it stands."""
+    _expect(document, "refund")
+    return _text(document, "status")
 
 
 def intent_of(document: Document) -> str:

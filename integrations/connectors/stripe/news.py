@@ -37,6 +37,7 @@ def refund_changed(event: Event, reading: Reading) -> str:
         payment__in=_payments(event, told.payment),
         status=told.status,
         amount_minor=told.amount.minor,
+        cancelable=told.cancelable,
     )
     if known.exists():
         return f"Refund {told.reference} is known just so."

@@ -3,7 +3,7 @@
 
 def register() -> None:
     """Teach the desk this protocol."""
-    from integrations.connectors.webhook.connector import OPTIONS, POST, WebhookConnector
+    from integrations.connectors.webhook.connector import OPTIONS, POST, RETRACT, WebhookConnector
     from integrations.operations import add_connector
 
-    add_connector("webhook", WebhookConnector, [POST], OPTIONS)
+    add_connector("webhook", WebhookConnector, [POST, RETRACT], OPTIONS)
