@@ -64,7 +64,7 @@ app.conf.beat_schedule = {
     "ladders": {"task": "approvals.climb_ladders", "schedule": 15.0, "options": {"expires": 30}},
     "trials": {"task": "approvals.wake_trials", "schedule": 30.0, "options": {"expires": 60}},
     # It looks whether a day has passed; the drill itself takes some seconds.
-    "drill": {"task": "opsdesk.drill_reversals", "schedule": 60.0, "options": {"expires": 60}},
+    "drill": {"task": "opsdesk.drill_reversals", "schedule": 30.0, "options": {"expires": 60}},
     # Beside the web processes, which look as well: one of them all has the turn.
     "watchdog": {"task": "opsdesk.watch", "schedule": 20.0, "options": {"expires": 30}},
 }
