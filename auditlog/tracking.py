@@ -109,6 +109,7 @@ TRACKED: tuple[Tracked, ...] = (
         passing=["due_at", "lease_until", "epoch", "attempts"],
     ),
     Tracked("integrations.Break", withheld=["words"]),
+    Tracked("integrations.Reversal", withheld=["reason", "outcome"]),
 )
 
 UNTRACKED: dict[str, str] = {
@@ -128,6 +129,7 @@ UNTRACKED: dict[str, str] = {
     "workflows.Failure": "Runs that stopped, by cause; what people do about them is told in entries.",
     "workflows.FailureItem": "Runs that stopped, by cause; what people do about them is told in entries.",
     "workflows.Replay": "The progress of carrying runs on; each run that went on has its entry.",
+    "approvals.TierEdition": "It is a history: what a tier said, kept with each change; the tier itself is tracked.",
     "approvals.Claim": "A lease of two minutes; taking one over is told in an entry.",
     "approvals.Comment_mentioned": "Whom a comment tells: written with the comment, which never changes.",
     "approvals.Trial": "A calculation over the past that changes nothing.",
@@ -142,6 +144,8 @@ UNTRACKED: dict[str, str] = {
     "integrations.Notice": "A queue of what is to be delivered.",
     "integrations.Reconciliation": "The progress of a comparison; what it finds is a break, which is tracked.",
     "opsdesk.Heartbeat": "Beats every ten seconds.",
+    "opsdesk.ReversalDrill": "What came of a try in the sandbox; it concerns no organization.",
+    "opsdesk.DrillResult": "What came of a try in the sandbox; it concerns no organization.",
     "opsdesk.Refusals": "Counts requests that found no room.",
 }
 
