@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0007_second_person_for_thresholds'),
-        ('integrations', '0007_operations_and_limits'),
+        ('integrations', '0008_notices_by_chat_and_as_people_want_them'),
         ('workflows', '0016_bulk_stamps'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
