@@ -11,7 +11,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('approvals', '0016_comments_and_putting_off'),
+        ('approvals', '0017_limits_of_people_and_rules'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
