@@ -47,6 +47,12 @@ def signed_in(view: View) -> View:
     return view
 
 
+def before_factor(view: View) -> View:
+    """Open also to whoever still has to set up the second factor that their role asks for."""
+    view.before_factor = True  # type: ignore[attr-defined]
+    return view
+
+
 def patterns(resolver: URLResolver | None = None, prefix: str = "") -> Iterator[tuple[str, URLPattern]]:
     """Every URL pattern of the project with its full route."""
     for entry in (resolver or get_resolver()).url_patterns:

@@ -23,9 +23,30 @@ class OrganizationForm(RecordedForm):
         choices=[(code, code) for code in sorted(EXPONENTS)], help_text="ISO 4217 code shown first in sums."
     )
 
+    factor_roles = forms.MultipleChoiceField(
+        choices=Role.choices,
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        label="Second factor for",
+        help_text="Whoever has one of these roles signs in with a one-time code or a passkey beside the password, and "
+        "sets one up before anything else opens.",
+    )
+
     class Meta:
         model = Organization
-        fields = ["name", "slug", "time_zone", "currency", "acting_enabled", "recovery_signatures"]
+        fields = [
+            "name",
+            "slug",
+            "time_zone",
+            "currency",
+            "acting_enabled",
+            "recovery_signatures",
+            "idle_minutes",
+            "session_hours",
+            "factor_roles",
+            "confirm_above_minor",
+            "confirm_minutes",
+        ]
 
 
 class PersonForm(RecordedForm):
@@ -47,6 +68,12 @@ class AccountForm(UserChangeForm, RecordedForm):
     """An account; who it belongs to is never left open, because consent is counted in people."""
 
     person: forms.ModelChoiceField
+    forget_factors = forms.BooleanField(
+        required=False,
+        label="Remove second factors",
+        help_text="For somebody who has lost app, passkeys and recovery codes. Make sure by another way that it is "
+        "them. Their sessions end; where their role asks for a second factor they set up a new one.",
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -2,13 +2,18 @@
 
 import uuid
 from collections.abc import Callable
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import structlog
+from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import Membership
+from accounts import sessions, signing_in
+from accounts.models import Membership, limits_for
 
 ORGANIZATION_KEY = "organization"
 
@@ -37,11 +42,38 @@ class DeskMiddleware:
         request.membership = None  # type: ignore[attr-defined]
         if request.user.is_authenticated:
             self._attach(request)
+            self._end_or_touch(request)
         response = self.get_response(request)
         if request.headers.get("HX-Request") and response.status_code == 302 and not request.user.is_authenticated:
             # htmx would swap the sign-in form into the page; the script reloads on 401 instead.
             response = HttpResponse("Please sign in again.", status=401)
         return response
+
+    def process_view(
+        self, request: HttpRequest, view: Callable[..., HttpResponse], args: Any, kwargs: Any
+    ) -> HttpResponse | None:
+        """Lead whoever has to set up a second factor to where that is done; nothing else opens before."""
+        membership: Membership | None = request.membership  # type: ignore[attr-defined]
+        if membership is None or not membership.needs_factor or request.session.get(signing_in.BY_FACTOR):
+            return None
+        if getattr(view, "permission", "") == "public" or getattr(view, "before_factor", False):
+            return None
+        if request.headers.get("HX-Request"):
+            return HttpResponse(status=204, headers={"HX-Redirect": reverse("accounts:factors")})
+        return redirect("accounts:factors")
+
+    def _end_or_touch(self, request: HttpRequest) -> None:
+        """Sign out whoever was away for too long, or signed in too long ago; a page's own requests prove nobody."""
+        row: sessions.Session | None = getattr(request.session, "row", None)
+        if row is None:
+            return
+        idle, longest = limits_for(request.membership)  # type: ignore[attr-defined]
+        if sessions.is_over(row, idle=idle, longest=longest):
+            logout(request)
+            request.membership = None  # type: ignore[attr-defined]
+            timezone.deactivate()
+        elif sessions.UNATTENDED not in request.headers:
+            sessions.touch(row)
 
     def _attach(self, request: HttpRequest) -> None:
         mine = Membership.objects.active().filter(user_id=request.user.pk or 0).select_related("organization")

@@ -1,5 +1,6 @@
 """Organizations, the people in them, their teams and roles."""
 
+from datetime import timedelta
 from typing import ClassVar
 
 import pgtrigger
@@ -10,8 +11,13 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from accounts.roles import GRANTS, Permission, Role
+from accounts.sessions import Session
 from accounts.states import PROPOSAL_MOVES, ProposalState
 from opsdesk.lib.states import Movable, known_states, only_listed_moves
+
+__all__ = ["Session"]
+# Sessions end with what their owner was let in by.
+_END_SESSIONS = "DELETE FROM accounts_session WHERE user_id = {}; RETURN NULL;"
 
 
 class Organization(models.Model):
@@ -45,13 +51,42 @@ class Organization(models.Model):
         choices=[(1, "One person signs"), (2, "Two people sign")],
         help_text="How many people read the reconciliation and sign before anything is sent again after a restore.",
     )
+    idle_minutes = models.PositiveSmallIntegerField(
+        default=30, db_default=30, help_text="Minutes without a click after which one has to sign in again: 5 to 240."
+    )
+    session_hours = models.PositiveSmallIntegerField(
+        default=12, db_default=12, help_text="Hours after which one has to sign in again in any case: 1 to 24."
+    )
+    factor_roles = ArrayField(
+        models.CharField(max_length=12, choices=Role.choices),
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text="Whoever has one of these roles signs in with a one-time code or a passkey beside the password.",
+    )
+    confirm_above_minor = models.PositiveBigIntegerField(
+        null=True,
+        blank=True,
+        help_text="Whoever approves more than this shows again who they are. In the smallest unit of the currency "
+        "(pence, cents); other currencies always ask. Empty: never asked.",
+    )
+    confirm_minutes = models.PositiveSmallIntegerField(
+        default=15, db_default=15, help_text="Minutes for which that counts, and a sign-in too: 1 to 240."
+    )
 
     class Meta:
         ordering = ["name"]
         constraints = [
             models.CheckConstraint(
                 name="accounts_organization_one_or_two_sign", condition=Q(recovery_signatures__in=[1, 2])
-            )
+            ),
+            models.CheckConstraint(
+                name="accounts_organization_sessions_end",
+                condition=Q(idle_minutes__range=(5, 240), session_hours__range=(1, 24)),
+            ),
+            models.CheckConstraint(
+                name="accounts_organization_confirming_counts_a_while", condition=Q(confirm_minutes__range=(1, 240))
+            ),
         ]
 
     def __str__(self) -> str:
@@ -183,6 +218,18 @@ class User(AbstractUser):
 
     class Meta(AbstractUser.Meta):
         swappable = "AUTH_USER_MODEL"
+        triggers = [
+            pgtrigger.Trigger(
+                name="sessions_end_with_password",
+                operation=pgtrigger.UpdateOf("password", "is_active", "is_staff", "is_superuser"),
+                when=pgtrigger.After,
+                condition=pgtrigger.Condition(
+                    "((OLD.password, OLD.is_active, OLD.is_staff, OLD.is_superuser)"
+                    " IS DISTINCT FROM (NEW.password, NEW.is_active, NEW.is_staff, NEW.is_superuser))"
+                ),
+                func=_END_SESSIONS.format("NEW.id"),
+            )
+        ]
 
     def __str__(self) -> str:
         return self.get_full_name() or self.username
@@ -231,6 +278,15 @@ class Membership(models.Model):
                 condition=Q(ended_at=None),
             ),
         ]
+        triggers = [
+            pgtrigger.Trigger(
+                name="sessions_end_with_role",
+                operation=pgtrigger.UpdateOf("role", "ended_at"),
+                when=pgtrigger.After,
+                condition=pgtrigger.Condition("((OLD.role, OLD.ended_at) IS DISTINCT FROM (NEW.role, NEW.ended_at))"),
+                func=_END_SESSIONS.format("NEW.user_id"),
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.user}, {self.get_role_display()} of {self.organization}"
@@ -238,6 +294,17 @@ class Membership(models.Model):
     def may(self, permission: Permission) -> bool:
         """Whether the role carries the permission."""
         return permission in GRANTS[Role(self.role)]
+
+    @property
+    def needs_factor(self) -> bool:
+        """Whether the organization asks this role for more than a password."""
+        return self.role in self.organization.factor_roles
+
+
+def limits_for(membership: Membership | None) -> tuple[timedelta, timedelta]:
+    """How long a member's session may stand idle, and how long it may last at all."""
+    rules = membership.organization if membership else Organization()
+    return timedelta(minutes=rules.idle_minutes), timedelta(hours=rules.session_hours)
 
 
 class Team(models.Model):

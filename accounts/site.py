@@ -51,7 +51,7 @@ class DeskAdminSite(AdminSite):
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """One's own password; as Django's page, but recorded."""
-        from accounts.views import OwnPassword  # the models are not there when this file is read
+        from accounts.views.passwords import OwnPassword  # the models are not there when this file is read
 
         context = {**self.each_context(request), **(extra_context or {})}
         view = OwnPassword.as_view(

@@ -155,11 +155,25 @@ def _stamps(keys: list[int]) -> Mapping[int, str]:
     return dict(Review.objects.open().filter(case_id__in=keys).values_list("case_id", "content_hash"))
 
 
+def _totals(bulk: Bulk) -> list[tuple[str, int, int]]:
+    """Currency, minor units and number of cases, a currency each."""
+    chosen = Case.objects.filter(pk__in=bulk.items.values("subject_id")).exclude(amount_minor=None).order_by("currency")
+    return list(chosen.values_list("currency").annotate(minor=Sum("amount_minor"), cases=Count("pk")))
+
+
+def _lets_go(bulk: Bulk) -> Mapping[str, int]:
+    """All that approving lets go."""
+    return {currency: minor for currency, minor, _ in _totals(bulk)}
+
+
+def _nothing(bulk: Bulk) -> Mapping[str, int]:
+    """What rejecting lets go."""
+    return {}
+
+
 def _sums(bulk: Bulk) -> list[str]:
     """How much it is, a currency each, and what one bulk may decide of each tier."""
-    chosen = Case.objects.filter(pk__in=bulk.items.values("subject_id")).exclude(amount_minor=None).order_by("currency")
-    totals = chosen.values_list("currency").annotate(minor=Sum("amount_minor"), cases=Count("pk"))
-    said = [f"{Money(minor, currency)} in {cases} case{'s' * (cases != 1)}." for currency, minor, cases in totals]
+    said = [f"{Money(minor, name)} in {cases} case{'s' * (cases != 1)}." for name, minor, cases in _totals(bulk)]
     reviews = Review.objects.open().filter(case_id__in=bulk.items.values("subject_id")).select_related("settings")
     tiers = Counter(review.settings for review in reviews)
     return said + [
@@ -171,9 +185,9 @@ def _sums(bulk: Bulk) -> list[str]:
 
 def register() -> None:
     """Add both verdicts."""
-    for name, icon, words, perform, form in (
-        ("approve", "check", "Each gets your vote, for the same reason.", _approve, DecideForm),
-        ("reject", "x", "Each is rejected, for the same reason.", _reject, RejectForm),
+    for name, icon, words, perform, form, lets_go in (
+        ("approve", "check", "Each gets your vote, for the same reason.", _approve, DecideForm, _lets_go),
+        ("reject", "x", "Each is rejected, for the same reason.", _reject, RejectForm, _nothing),
     ):
         add_kind(
             Kind(
@@ -189,6 +203,7 @@ def register() -> None:
                 notes=_sums,
                 notes_title="Altogether",
                 stamps=_stamps,
+                lets_go=lets_go,
                 door=Permission.DECIDE,
             )
         )

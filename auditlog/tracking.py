@@ -113,6 +113,7 @@ TRACKED: tuple[Tracked, ...] = (
 )
 
 UNTRACKED: dict[str, str] = {
+    "accounts.Session": "Who is signed in where; signing in and ending sessions are told in entries.",
     "auditlog.Entry": "It is the log: the database refuses to change or remove a row.",
     "auditlog.Change": "It is the log: the database refuses to change or remove a row.",
     "workflows.Event": "A queue of what arrived. Each is kept as it came with its hash; what it led to is an entry.",

@@ -16,10 +16,11 @@ django.setup()
 
 from django.conf import settings  # noqa: E402
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY  # noqa: E402
-from django.contrib.sessions.backends.db import SessionStore  # noqa: E402
 from django.db import connection  # noqa: E402
 
 from accounts.models import Organization, User  # noqa: E402
+from accounts.sessions import SessionStore  # noqa: E402
+from accounts.signing_in import BACKEND  # noqa: E402
 from benchmarks import five, load  # noqa: E402
 from benchmarks.figures import percentile  # noqa: E402
 from opsdesk.demo import cast  # noqa: E402
@@ -75,7 +76,7 @@ def _signed_in() -> dict[str, str]:
     """The cookie of the demonstration's manager."""
     user = User.objects.get(username="maya")
     session = SessionStore()
-    session[SESSION_KEY], session[BACKEND_SESSION_KEY] = str(user.pk), settings.AUTHENTICATION_BACKENDS[0]
+    session[SESSION_KEY], session[BACKEND_SESSION_KEY] = str(user.pk), BACKEND
     session[HASH_SESSION_KEY] = user.get_session_auth_hash()
     session.create()
     return {"Cookie": f"{settings.SESSION_COOKIE_NAME}={session.session_key}"}

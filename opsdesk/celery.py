@@ -65,6 +65,7 @@ app.conf.beat_schedule = {
     "trials": {"task": "approvals.wake_trials", "schedule": 30.0, "options": {"expires": 60}},
     # It looks whether a day has passed; the drill itself takes some seconds.
     "drill": {"task": "opsdesk.drill_reversals", "schedule": 30.0, "options": {"expires": 60}},
+    "sign_ins": {"task": "opsdesk.forget_sign_ins", "schedule": 30.0, "options": {"expires": 60}},
     # Beside the web processes, which look as well: one of them all has the turn.
     "watchdog": {"task": "opsdesk.watch", "schedule": 20.0, "options": {"expires": 30}},
 }

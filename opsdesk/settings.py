@@ -91,6 +91,10 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "django.contrib.postgres",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "axes",
     "csp",
     "pgtrigger",
     "django_filters",
@@ -121,11 +125,15 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
     "accounts.middleware.DeskMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    # Last: it turns a refusal of the counter of tries into its page.
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "opsdesk.urls"
 WSGI_APPLICATION = "opsdesk.wsgi.application"
 AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 LOGIN_URL = "accounts:sign_in"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "accounts:sign_in"
@@ -216,11 +224,36 @@ WEB_WAITING = {
 METRICS_TOKEN = os.environ.get("OPSDESK_METRICS_TOKEN", "")
 METRICS_ALLOWED = _networks("OPSDESK_METRICS_ALLOWED", on_a_laptop="127.0.0.0/8 ::1")
 
-SESSION_COOKIE_AGE = int(timedelta(hours=12).total_seconds())
+# How long a session lasts is set for each organization; this is the longest that one can set.
+SESSION_ENGINE = "accounts.sessions"
+SESSION_COOKIE_AGE = int(timedelta(hours=24).total_seconds())
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Lax"
+# Second factors. None of allauth's own pages is reachable: accounts.views has those of the desk.
+MFA_ADAPTER = "accounts.factors.Adapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_WEBAUTHN_USER_VERIFICATION = "required"
+# Clocks of telephones differ: the code before and the one after count too, each once.
+MFA_TOTP_TOLERANCE = 1
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+# Guessing of passwords is counted by account, in accounts.guessing: addresses are cheap.
+AXES_HANDLER = "accounts.guessing.Counter"
+AXES_USERNAME_CALLABLE = "accounts.guessing.bucket"
+AXES_LOCKOUT_CALLABLE = "accounts.guessing.refused"
+AXES_LOCKOUT_PARAMETERS = ["username"]
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_ENABLE_ACCESS_FAILURE_LOG = True
+AXES_DISABLE_ACCESS_LOG = True
+AXES_VERBOSE = False
+AXES_ENABLE_ADMIN = False
+# axes wants the address among what is counted; it is left out on purpose.
+SILENCED_SYSTEM_CHECKS = ["axes.W006"]
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CONTENT_TYPE_NOSNIFF = True

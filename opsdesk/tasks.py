@@ -1,7 +1,9 @@
-"""The doors for Celery of what watches over the desk itself."""
+"""The doors for Celery of what watches over the desk itself, and of what it throws away in time."""
 
 from celery import shared_task
+from django.core.management import call_command
 
+from accounts import guessing
 from opsdesk.drill import running
 from opsdesk.watch import watchdog
 
@@ -16,3 +18,10 @@ def watch() -> int:
 def drill_reversals() -> int:
     """Take everything back in the sandbox once a day, to know that it still can be."""
     return running.run_if_due()
+
+
+@shared_task(name="opsdesk.forget_sign_ins")
+def forget_sign_ins() -> int:
+    """Throw away sessions that are over, and tries to sign in that no count asks for any more."""
+    call_command("clearsessions")
+    return guessing.forget_old_tries()

@@ -43,7 +43,7 @@ PAYLOADS = {
 UNSEEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 # Elements that no page of the desk has, and attributes whose text is only ever shown.
 NEVER = {"base", "iframe", "object", "embed", "style", "frame", "applet", "math"}
-OUR_FILES = ("/static/", "/admin/jsi18n/")
+OUR_FILES = ("/static/", "/admin/jsi18n/", "/me/factors/app/picture/")
 SHOWN = {"title", "value", "aria-label", "alt", "placeholder", "data-key-label"}
 LEADS = {"href", "src", "action", "formaction", "hx-get", "hx-post", "hx-push-url", "data-case", "xlink:href"}
 OURS = re.compile(r"/(?!/)|#|\?|$|(?:true|false)$|[0-9]+$")

@@ -98,7 +98,7 @@ def test_only_the_intake_asks_for_no_token():
 
 def digest() -> dict[str, str]:
     """A fingerprint of every table but the sessions."""
-    tables = [name for name in connection.introspection.table_names() if name != "django_session"]
+    tables = [name for name in connection.introspection.table_names() if name != "accounts_session"]
     select = "SELECT '{0}', md5(coalesce(string_agg(r::text, '|' ORDER BY r::text), '')) FROM \"{0}\" r"
     with connection.cursor() as cursor:
         cursor.execute(" UNION ALL ".join(select.format(name) for name in tables))

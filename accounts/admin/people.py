@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Group
@@ -9,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.shortcuts import redirect
 
-from accounts import journal, proposals
+from accounts import factors, journal, proposals, sessions
 from accounts.forms import AccountForm, NewAccountForm, NewPasswordForm, OrganizationForm, PersonForm
 from accounts.models import Membership, Organization, Person, Team, User
 from accounts.recorded import REASON, RecordedAdmin
@@ -18,8 +20,11 @@ from accounts.site import is_founding
 from accounts.snapshots import Snapshot, difference, snapshot
 from opsdesk.lib import clock
 
-# Rights come from roles; Django's own groups would be a second, silent source of them.
+# Rights come from roles; Django's own groups would be a second, silent source of them. Second factors are nobody's
+# but their owner's.
 admin.site.unregister(Group)
+admin.site.unregister(Authenticator)
+admin.site.unregister(EmailAddress)
 
 
 @admin.register(Organization)
@@ -49,6 +54,21 @@ class OrganizationAdmin(RecordedAdmin):
             {
                 "fields": ["rules_need_second_person", "rights_need_second_person"],
                 "description": "Two accounts of one human being are one person.",
+            },
+        ),
+        (
+            "Signing in",
+            {
+                "fields": [("idle_minutes", "session_hours"), "factor_roles"],
+                "description": "A session also ends at once when its owner's role, password or standing changes.",
+            },
+        ),
+        (
+            "Showing again who one is",
+            {
+                "fields": ["confirm_above_minor", "confirm_minutes"],
+                "description": "Before large sums are approved, one by one or several at once, and before thresholds "
+                "are put in force: by the second factor, or by the password of whoever has none.",
             },
         ),
         (
@@ -133,7 +153,7 @@ class AccountAdmin(RecordedAdmin, UserAdmin):
         (
             "Door",
             {
-                "fields": ["is_active", "is_staff"],
+                "fields": ["is_active", "is_staff", "forget_factors"],
                 "description": "An account that is not active cannot sign in and its votes no longer count. "
                 "Staff opens this admin, together with the role Admin.",
             },
@@ -187,7 +207,8 @@ class AccountAdmin(RecordedAdmin, UserAdmin):
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """A new account gets its person and its membership at once."""
         if change:
-            return super().save_model(request, obj, form, change)
+            super().save_model(request, obj, form, change)
+            return self._forget_factors(request, obj, form)
         person = form.person_of(obj)
         if person.pk is None:
             person.save()
@@ -222,6 +243,20 @@ class AccountAdmin(RecordedAdmin, UserAdmin):
             by=request.user,  # type: ignore[arg-type]
         )
         messages.info(request, "What the account may do begins when another admin puts it in force.")
+
+    def _forget_factors(self, request: HttpRequest, obj: User, form: Any) -> None:
+        if not form.cleaned_data.get("forget_factors") or not factors.forget_all(obj):
+            return
+        sessions.end(of_user=obj.pk)
+        journal.tell(
+            "accounts.user.factors_forgotten",
+            user=request.user,
+            organization_id=_own_organization_id(request),
+            subject=("user", obj.pk),
+            reason=form.cleaned_data[REASON],
+            before={},
+            after={},
+        )
 
     def _tell_new(self, request: HttpRequest, noun: str, row: Person | Membership, form: Any) -> None:
         journal.tell(

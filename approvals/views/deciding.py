@@ -5,6 +5,7 @@ from collections.abc import Callable
 from django.http import Http404, HttpResponse
 from django.views.decorators.http import require_POST
 
+from accounts import confirming
 from accounts.access import requires
 from accounts.roles import Permission
 from approvals import claims, services
@@ -38,6 +39,11 @@ def decide(request: OpsRequest, pk: int) -> HttpResponse:
     form = DecisionForm(request.POST, review=review, codes=list(codes))
     if not form.is_valid():
         return show_case(request, open_file(request.membership, pk), status=422, listing=listing, form=form)
+    if form.cleaned_data["verdict"] == Verdict.APPROVE:
+        amount = form.cleaned_data["amount"] or review.case.amount
+        asked = _asked_first(request, review, amount)
+        if asked is not None:
+            return asked
     verdict, claiming = Verdict(form.cleaned_data["verdict"]), claims.is_held_by(review, request.user)
     try:
         done = services.decide(
@@ -54,6 +60,13 @@ def decide(request: OpsRequest, pk: int) -> HttpResponse:
     if listing is None:
         return show_or_return(request, pk, said)
     return show_next(request, listing, done, said, claiming=claiming)
+
+
+def _asked_first(request: OpsRequest, review: Review, amount: Money | None) -> HttpResponse | None:
+    """The page that asks who this is, before large sums are approved."""
+    if not confirming.is_above(request.membership.organization, amount):
+        return None
+    return confirming.asked_first(request, what=f"approve {amount} for {review.case}")
 
 
 def _said(review: Review, verdict: Verdict, amount: Money | None) -> str:

@@ -10,6 +10,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
+from accounts import confirming
 from accounts.access import requires
 from accounts.roles import Permission
 from approvals import drafting, trials
@@ -203,6 +204,9 @@ def try_out(request: OpsRequest, pk: int) -> HttpResponse:
 def publish(request: OpsRequest, pk: int) -> HttpResponse:
     """Put the draft in force as this page showed it."""
     policy, seen = _policy(request, pk), request.POST.get("seen", "")
+    asked = confirming.before_policy(request, what=f"put {policy} in force")
+    if asked is not None:
+        return asked
     return _done(
         request,
         policy,

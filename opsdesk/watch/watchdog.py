@@ -11,7 +11,7 @@ from django.db import transaction
 
 from opsdesk.lib.database import is_lost
 from opsdesk.models import Heartbeat, HeartbeatKind
-from opsdesk.watch import drills, processes, refusals, triggers, work
+from opsdesk.watch import drills, processes, refusals, sign_ins, triggers, work
 from opsdesk.watch.findings import Check, Moment
 from opsdesk.watch.heartbeats import database_now
 from workflows.alerts import clear_alert, raise_alert
@@ -35,6 +35,7 @@ CHECKS: tuple[Check, ...] = (
     Check("webhooks_refused", "Webhooks are refused for their time", work.webhooks_refused),
     Check("reversals_rotten", "Something can no longer be taken back", drills.reversals_rotten),
     Check("overloaded", "The desk turns requests away", refusals.overloaded),
+    Check("sign_in_spray", "Passwords are guessed on many accounts", sign_ins.sprayed),
 )
 
 

@@ -34,7 +34,10 @@
   });
   body.addEventListener("htmx:configRequest", (event) => {
     const tag = tags.get(event.detail.path);
-    if (tag && event.detail.elt.matches("[data-poll]") && !event.detail.triggeringEvent) event.detail.headers["If-None-Match"] = tag;
+    if (!event.detail.elt.matches("[data-poll]") || event.detail.triggeringEvent) return;
+    // A page that refreshes itself shows nobody at the keys: the session's idle time goes on.
+    event.detail.headers["Desk-Unattended"] = "1";
+    if (tag) event.detail.headers["If-None-Match"] = tag;
   });
   body.addEventListener("htmx:beforeSwap", (event) => {
     const { xhr, target } = event.detail;

@@ -10,6 +10,7 @@ from tests.admin.conftest import signed_in
 from tests.definitions import make_member
 
 WHY = {"change_reason": "Asked by the head of operations"}
+HOW_LONG = {"idle_minutes": 30, "session_hours": 12, "confirm_minutes": 15}
 
 
 def change(row):
@@ -21,7 +22,8 @@ def add(model):
 
 
 def organization_data(organization, **changes):
-    kept = {name: getattr(organization, name) for name in ("name", "time_zone", "currency", "recovery_signatures")}
+    names = ("name", "time_zone", "currency", "recovery_signatures", *HOW_LONG)
+    kept = {name: getattr(organization, name) for name in names}
     return {**kept, "acting_enabled": "on", "rules_need_second_person": "on", **WHY, **changes}
 
 
@@ -228,6 +230,7 @@ def test_a_superuser_founds_the_first_organization_and_sees_nothing_else(db):
             "currency": "EUR",
             "acting_enabled": "on",
             "recovery_signatures": "1",
+            **HOW_LONG,
             **WHY,
         },
     )

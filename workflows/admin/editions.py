@@ -14,6 +14,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
+from accounts import confirming
 from accounts.recorded import REASON, RecordedAdmin
 from opsdesk.lib.errors import DomainError
 from workflows.admin.forms import ReasonForm
@@ -161,6 +162,9 @@ class EditionAdmin(RecordedAdmin):
             raise Http404
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
+            asked = confirming.before_policy(request, what=f"put {edition} in force") if errand is PUBLISH else None
+            if asked is not None:
+                return asked
             try:
                 target = self._do(errand, edition, request, reason=form.cleaned_data[REASON])
             except DomainError as refusal:

@@ -56,6 +56,8 @@ class Kind:
     notes_title: str = "What differs"
     # What each subject was when it was chosen, by key; `perform` finds it in its parameters as `stamp`.
     stamps: Callable[[list[int]], Mapping[int, str]] = lambda keys: {}
+    # What it lets go, by currency in minor units: large sums ask first who starts it.
+    lets_go: Callable[[Bulk], Mapping[str, int]] = lambda bulk: {}
     # Who works with bulks of this kind at all: on its pages, start, pause and cancel.
     door: Permission = Permission.REPAIR
 

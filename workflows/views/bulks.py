@@ -11,10 +11,12 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
+from accounts import confirming
 from accounts.access import requires
 from accounts.roles import Permission
 from opsdesk.lib.errors import DomainError
 from opsdesk.lib.htmx import render_page, wants_fragment
+from opsdesk.lib.money import Money
 from opsdesk.lib.paging import newest_first, with_query
 from opsdesk.lib.requests import OpsRequest
 from workflows.bulk import services
@@ -81,11 +83,22 @@ def start(request: OpsRequest, pk: int) -> HttpResponse:
     form = _form(bulk, request.POST)
     if not form.is_valid():
         return _preview(request, bulk, form=form, status=422)
+    asked = _asked_first(request, bulk)
+    if asked is not None:
+        return asked
     parameters = {name: value for name, value in form.cleaned_data.items() if name != "reason"}
     reason = form.cleaned_data["reason"]
     return _change(
         request, bulk, lambda: services.start(pk, member=request.membership, reason=reason, parameters=parameters)
     )
+
+
+def _asked_first(request: OpsRequest, bulk: Bulk) -> HttpResponse | None:
+    """The page that asks who this is, where all items together are a large sum."""
+    sums = [Money(minor, currency) for currency, minor in kinds[bulk.kind].lets_go(bulk).items()]
+    if not any(confirming.is_above(request.membership.organization, each) for each in sums):
+        return None
+    return confirming.asked_first(request, what=f"approve {' and '.join(map(str, sums))} at once")
 
 
 @require_POST

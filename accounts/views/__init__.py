@@ -1,0 +1,1 @@
+"""Signing in and out, and what belongs to one's own account."""
