@@ -404,5 +404,6 @@ def test_the_page_stays_within_its_budget(cast, organization):
     with CaptureQueriesContext(connection) as captured:
         client.get(address)
 
-    assert len(captured) <= 26
+    # The ceilings of whoever looks, and the limits of a day, included.
+    assert len(captured) <= 28
     assert Vote.objects.count() == 1

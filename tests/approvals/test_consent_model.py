@@ -84,10 +84,10 @@ class Consent(RuleBasedStateMachine):
     def user(self, name: str) -> User:
         return User.objects.get(username=name)
 
-    def may_vote(self, name: str, case_id: int) -> bool:
+    def may_vote(self, name: str, case_id: int, review: Review | None = None) -> bool:
         barred = {self.person[other] for other in self.involved[case_id]}
         may = name in self.right and name in self.team and self.person[name] not in barred
-        return may and Case.objects.get(pk=case_id).amount_minor <= self.limit_of(name, self.newest(case_id))
+        return may and Case.objects.get(pk=case_id).amount_minor <= self.limit_of(name, review or self.newest(case_id))
 
     def limit_of(self, name: str, review: Review) -> int:
         """The lowest ceiling of the person, by whichever account, since the review was opened."""
@@ -98,9 +98,14 @@ class Consent(RuleBasedStateMachine):
         """A review that keeps what is asked for now."""
         tiers = {fields.get("tier", Tier.FULL_REVIEW), Tier.FULL_REVIEW}
         review = make_review(case, terms=terms.kept(self.organization.pk, tiers), **fields)
-        self.needed[review.pk] = self.votes + self.later_stages
-        self.lowest[review.pk] = dict(self.ceiling)
+        self.note_new_reviews()
         return review
+
+    def note_new_reviews(self) -> None:
+        """Keep what is asked for now with every review that was opened in this step."""
+        for pk in Review.objects.exclude(pk__in=self.needed).values_list("pk", flat=True):
+            self.needed[pk] = self.votes + self.later_stages
+            self.lowest[pk] = dict(self.ceiling)
 
     def attempt(self, step: partial) -> bool:
         """Whether the desk did it; a refusal changes nothing."""
@@ -252,6 +257,7 @@ class Consent(RuleBasedStateMachine):
         timers.settle_due()
         while runs := claim():
             advance(runs)
+        self.note_new_reviews()
         for action in Action.objects.exclude(pk__in=self.seen_actions).select_related("authorization", "case", "run"):
             self.check_sent(action)
             self.seen_actions.add(action.pk)
@@ -276,7 +282,7 @@ class Consent(RuleBasedStateMachine):
         assert grant.source == "people"
         assert {vote.verdict for vote in votes} == {Verdict.APPROVE}
         assert len({self.person[vote.voter.username] for vote in votes}) == len(votes) >= self.needed[review.pk]
-        assert all(self.may_vote(vote.voter.username, action.case_id) for vote in votes)
+        assert all(self.may_vote(vote.voter.username, action.case_id, review) for vote in votes)
         assert all(vote.amount_minor is None or vote.amount_minor >= action.amount_minor for vote in votes)
 
     @invariant()

@@ -283,6 +283,6 @@ def test_opening_a_case_from_the_list_stays_within_its_budget(ada, cast, organiz
     address = f"{QUEUE}?case={reviews[2].case_id}"
     ada.get(address)
 
-    # The page of a case, its conversation and whom it can be passed on to included, and one statement each for the list
-    # beside it and its counts.
-    assert statements(ada, address, **htmx("opened")) <= 27
+    # The page of a case, its conversation, whom it can be passed on to, ceilings and limits of a day included, and one
+    # statement each for the list beside it and its counts.
+    assert statements(ada, address, **htmx("opened")) <= 29
