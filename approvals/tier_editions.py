@@ -5,6 +5,7 @@ from typing import Any
 
 from django.db import transaction
 
+from accounts import proposals
 from accounts.models import Team, User
 from accounts.snapshots import difference, snapshot
 from approvals import askable
@@ -55,6 +56,9 @@ def problems_of(edition: TierEdition) -> list[str]:
     """What keeps an edition from being in force today, in sentences."""
     tier, stages = edition.tier, edition.content["stages"]
     problems = []
+    if proposals.are_asked(tier.organization_id):
+        # The way back may be the milder one, and is made by one person.
+        problems.append("Two people are asked here: change the tier on its page, and another admin puts it in force.")
     if tier.tier != Tier.INSTANT and not stages:
         problems.append("It has no stage: nobody could be asked.")
     teams = Team.objects.filter(organization_id=tier.organization_id).in_bulk(_team_ids(edition.content))

@@ -8,6 +8,7 @@ from accounts import proposals
 from accounts.errors import NotAllowed
 from accounts.models import Membership, Organization, Proposal, Team, User
 from accounts.roles import Role
+from approvals import tier_editions
 from approvals.models import Ceiling, RunningLimit, Stage, TierSettings
 from auditlog.models import Entry
 from opsdesk.lib import clock
@@ -192,6 +193,17 @@ def test_another_admins_password_is_not_set_by_the_first(desk, asked, lena, otto
 
     assert not User.objects.get(pk=lena.pk).check_password(secret)
     assert User.objects.get(pk=otto.pk).check_password(secret)
+
+
+def test_an_earlier_edition_of_a_tier_is_no_way_around(asked, tomasz):
+    tier = TierSettings.objects.create(organization=asked, tier=Tier.INSTANT, text_needed=False)
+    milder = tier_editions.keep(tier, by=tomasz, reason="First day")
+    TierSettings.objects.filter(pk=tier.pk).update(text_needed=True)
+
+    with pytest.raises(tier_editions.CannotGoBack, match="another admin puts it in force"):
+        tier_editions.revert(milder.pk, by=tomasz, reason="As it was")
+
+    assert TierSettings.objects.get().text_needed
 
 
 # --- nobody is shut out ----------------------------------------------------------------------------------------------
