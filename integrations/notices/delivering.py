@@ -118,6 +118,10 @@ def _claim(limit: int) -> tuple[int, list[_Message]]:
 
 def _send(message: _Message) -> NoticeState:
     """Hand a message over; gives what is known of its arrival. Raises _NotTaken."""
+    whose = message.first
+    if whose.recipient_id is not None and not lost.may_be_told(whose.recipient_id, whose.organization_id):
+        # It may have waited for a day; whoever left meanwhile is told nothing any more.
+        raise _NotTaken("Whom it was for is no longer a member.", for_good=True)
     if message.first.chat is not None:
         return _post(message.first.chat, message)
     return _mail(message)

@@ -27,8 +27,8 @@ class SettingsForm(forms.Form):
     time_zone = forms.CharField(
         label="Time zone", required=False, max_length=40, help_text="Such as Europe/London; empty: the organization's."
     )
-    most = forms.IntegerField(label="At most", min_value=1, max_value=1_000)
-    within_minutes = forms.IntegerField(label="messages within minutes", min_value=1, max_value=1_440)
+    most = forms.IntegerField(label="Single messages at most", min_value=1, max_value=1_000)
+    within_minutes = forms.IntegerField(label="Within minutes", min_value=1, max_value=1_440)
 
     def __init__(self, data: Any = None, *, row: NoticeSettings) -> None:
         names = ("daily_at", "quiet_from", "quiet_until", "time_zone", "most", "within_minutes")
@@ -126,10 +126,14 @@ class SharedChannelForm(ChannelForm):
     kinds = forms.MultipleChoiceField(
         label="Kinds of notice",
         choices=lambda: [(kind.key, kind.label) for kind in notice_kinds()],
-        widget=forms.SelectMultiple(attrs={"size": 7}),
+        widget=forms.CheckboxSelectMultiple,
     )
 
     def __init__(self, *args: Any, member: Membership, **options: Any) -> None:
         super().__init__(*args, **options)
         teams: Any = self.fields["team"]
         teams.queryset = Team.objects.filter(organization_id=member.organization_id)
+
+    def plain(self) -> list[BoundField]:
+        """The fields that are one line each."""
+        return [self[name] for name in ("name", "address", "team")]

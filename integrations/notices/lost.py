@@ -13,13 +13,22 @@ from integrations.states import NoticeState
 from opsdesk.lib import clock, queue
 
 
+def may_be_told(user_id: int, organization_id: int) -> bool:
+    """Whether somebody belongs to the organization now."""
+    return Membership.objects.active().filter(user=user_id, organization=organization_id).exists()
+
+
 def nowhere() -> QuerySet[Notice]:
-    """Given up, over every way there was, and not read in the app either: one row for each way."""
+    """Given up, over every way there was, and not read in the app either: one row for each way. Who left misses none.
+
+    A way that is still tried, or that arrived, counts for all of a topic.
+    """
     same = Notice.objects.filter(topic=OuterRef("topic"), organization=OuterRef("organization"))
     others = same.filter(Q(recipient=OuterRef("recipient")) | Q(recipient=None, chat=OuterRef("chat")))
     known = others.filter(Q(read_at__isnull=False) | (~Q(channel="app") & ~Q(state=NoticeState.FAILED)))
     rows = Notice.objects.filter(state=NoticeState.FAILED).exclude(topic__startswith=f"{TEST}:")
-    return rows.filter(~Exists(known))
+    members = Membership.objects.active().filter(user=OuterRef("recipient"), organization=OuterRef("organization"))
+    return rows.filter(Q(recipient=None) | Exists(members), ~Exists(known))
 
 
 def tell_if_nowhere(notice: Notice) -> None:

@@ -193,6 +193,21 @@ def test_what_was_chosen_is_recorded_and_kept_by_the_database(desk):
             NoticeSettings.objects.filter(pk=row.pk).update(**wrong)
 
 
+def test_who_left_while_a_notice_waited_is_told_nothing(desk):
+    ada = desk[1].ada
+    choose(ada, rules={"mention": {"mail": "daily"}})
+    told(desk, "mention:1", "ada", "ben")
+
+    ada.memberships.update(ended_at=clock.now())
+    pass_time(timedelta(days=1))
+    deliver()
+
+    assert [message.to for message in mail.outbox] == [["ben@desk.example"]]
+    notice = mails().get(recipient=ada)
+    assert (notice.state, notice.message) == (NoticeState.FAILED, "Whom it was for is no longer a member.")
+    assert not Notice.objects.filter(topic__startswith="undelivered:").exists()
+
+
 def test_a_kind_is_registered_once():
     with pytest.raises(ValueError, match="leaving is registered twice"):
         add_notice_kind(NoticeKind("leaving", "Other"))
