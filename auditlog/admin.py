@@ -3,14 +3,16 @@
 import json
 from typing import Any
 
+from django import forms
 from django.apps import apps
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from accounts.recorded import CappedPaginator, ReadOnlyAdmin
+from accounts.recorded import CappedPaginator, ReadOnlyAdmin, RecordedAdmin, RecordedForm
 from accounts.roles import Permission
-from auditlog.models import Entry
+from auditlog.models import Entry, LegalHold, RetentionPolicy
+from auditlog.retention import kinds
 from auditlog.verbs import known
 from opsdesk.lib.wording import visible
 
@@ -71,3 +73,73 @@ class EntryAdmin(ReadOnlyAdmin):
 def _laid_out(state: Any) -> str:
     lines = json.dumps(state, indent=2, ensure_ascii=False).split("\n") if state else ["nothing"]
     return "\n".join(visible(line, at_most=2000) for line in lines)
+
+
+class PolicyForm(RecordedForm):
+    """The kinds that rooms have registered, each with the least it must be kept."""
+
+    kind = forms.ChoiceField(choices=kinds.known, label="Records")
+
+    class Meta:
+        model = RetentionPolicy
+        fields = ["organization", "kind", "days", "enabled"]
+
+    def clean(self) -> dict[str, Any] | None:
+        """Refuse what would remove records that may still be needed."""
+        cleaned = super().clean()
+        kind = kinds.kind_of((cleaned or {}).get("kind", ""))
+        days = (cleaned or {}).get("days")
+        if kind is not None and days is not None and days < kind.least_days:
+            self.add_error("days", f"{kind.label} are kept for {kind.least_days} days at least.")
+        return cleaned
+
+
+@admin.register(RetentionPolicy)
+class RetentionPolicyAdmin(RecordedAdmin):
+    """For how long records are kept. What is removed is gone; the log says what it was and proves the rest."""
+
+    noun = "auditlog.retentionpolicy"
+    form = PolicyForm
+    given_once = ["organization", "kind"]
+    list_display = ["label", "days", "enabled"]
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": ["organization", "kind", "days", "enabled"],
+                "description": "What is older is removed some at a time, never while a legal hold keeps it. Of entries "
+                "of the audit log a tombstone stays, and the log still verifies.",
+            },
+        )
+    ]
+
+    @admin.display(description="records", ordering="kind")
+    def label(self, policy: RetentionPolicy) -> str:
+        """The kind in words."""
+        kind = kinds.kind_of(policy.kind)
+        return kind.label if kind is not None else policy.kind
+
+
+@admin.register(LegalHold)
+class LegalHoldAdmin(RecordedAdmin):
+    """Cases and customers of whom nothing is removed. Setting and lifting one asks for the reason and is recorded."""
+
+    noun = "auditlog.legalhold"
+    given_once = ["organization", "case_id", "party"]
+    list_display = ["shown", "set_at", "lifted"]
+    list_filter = ["lifted"]
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": ["organization", "case_id", "party", "lifted"],
+                "description": "Name a case or a customer, one of the two. Nothing of it is removed by retention until "
+                "the hold is lifted.",
+            },
+        )
+    ]
+
+    @admin.display(description="holds")
+    def shown(self, hold: LegalHold) -> str:
+        """What it holds; a customer number comes from outside."""
+        return visible(str(hold), at_most=200)

@@ -8,8 +8,10 @@ class IntegrationsConfig(AppConfig):
     verbose_name = "Outside systems"
 
     def ready(self) -> None:
+        from auditlog.seals.handing import add_outlet
         from integrations import (
             readers,
+            retention,
             stalls,
             verbs,  # noqa: F401 - registers the audit verbs
             watching,
@@ -17,6 +19,7 @@ class IntegrationsConfig(AppConfig):
         from integrations.breakers import ALERT
         from integrations.connectors import stripe, webhook
         from integrations.definitions import connections_exist
+        from integrations.heads import by_webhook
         from integrations.notices.kinds import NoticeKind, add_notice_kind
         from integrations.reconciliation import effects
         from integrations.reversing import services as reversing
@@ -31,6 +34,8 @@ class IntegrationsConfig(AppConfig):
         from workflows.alerts import add_alert_kind
 
         add_alert_kind(ALERT, "A connection is in trouble")
+        add_outlet("webhook", by_webhook)
+        retention.register()
         registry.add_step_kind(Gather())
         registry.add_step_kind(Act())
         registry.add_step_kind(Notify())

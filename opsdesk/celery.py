@@ -66,6 +66,10 @@ app.conf.beat_schedule = {
     # It looks whether a day has passed; the drill itself takes some seconds.
     "drill": {"task": "opsdesk.drill_reversals", "schedule": 30.0, "options": {"expires": 60}},
     "sign_ins": {"task": "opsdesk.forget_sign_ins", "schedule": 30.0, "options": {"expires": 60}},
+    "seals": {"task": "auditlog.seal", "schedule": 10.0, "options": {"expires": 20}},
+    "heads": {"task": "auditlog.hand_out", "schedule": 30.0, "options": {"expires": 60}},
+    "verification": {"task": "auditlog.verify", "schedule": 30.0, "options": {"expires": 60}},
+    "retention": {"task": "auditlog.retain", "schedule": 30.0, "options": {"expires": 60}},
     # Beside the web processes, which look as well: one of them all has the turn.
     "watchdog": {"task": "opsdesk.watch", "schedule": 20.0, "options": {"expires": 30}},
 }

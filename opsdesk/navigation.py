@@ -106,7 +106,7 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
     "Control": (
         Entry("approvals:thresholds", "sliders-horizontal", "Thresholds", covers=("approvals:trial",)),
         Entry("approvals:coaching", "users", "Coaching", covers=("approvals:consistency",)),
-        Entry("auditlog:entries", "history", "Audit", covers=("auditlog:entry",)),
+        Entry("auditlog:entries", "history", "Audit", covers=("auditlog:entry", "auditlog:seals")),
         Entry("integrations:channels", "message-square", "Channels"),
         Entry("integrations:switches", "power", "Switches"),
         Entry("reversals", "rotate-cw", "Reversals"),

@@ -18,7 +18,7 @@ from accounts.models import Organization, User
 from accounts.roles import Role
 from approvals.models import Absence, Ceiling, Policy, RunningLimit, SecondOpinion, Skill, Trial
 from approvals.policies import new_draft_policy
-from auditlog.models import Entry
+from auditlog.models import Entry, LegalHold, RetentionPolicy
 from auditlog.services import Actor, record
 from integrations.models import Break, ChatChannel, Connection, Notice, Reconciliation
 from opsdesk.lib import clock
@@ -159,6 +159,8 @@ def furnish(slug: str) -> tuple[Organization, dict[str, User]]:
     RunningLimit.objects.create(organization=organization, scope="customer", currency="GBP", amount_minor=50_000)
     Ceiling.objects.create(organization=organization, user=cast.ines, currency="GBP", amount_minor=50_000)
     make_proposal(cast.ada.memberships.get(), by=cast.tomasz)
+    RetentionPolicy.objects.create(organization=organization, kind="calls", days=90)
+    LegalHold.objects.create(organization=organization, party=f"Customer of {slug}")
     note(HeartbeatKind.BEAT, "work-1:1")
     factories.make_event(organization, state=EventState.QUARANTINED)
     gateway = Connection.objects.get(organization=organization)

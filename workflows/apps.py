@@ -10,6 +10,7 @@ class WorkflowsConfig(AppConfig):
         from workflows import (
             auditing,
             registry,
+            retention,
             stalls,
             verbs,  # noqa: F401 - registers the audit verbs
             watching,
@@ -26,6 +27,7 @@ class WorkflowsConfig(AppConfig):
         registry.add_definition_check(wait.check_places)
         registry.add_definition_check(start.check_targets)
         registry.add_reader(own_events.READER, own_events.read)
+        retention.register()
         watching.register()
         stalls.register()
         auditing.register()

@@ -25,6 +25,10 @@ _WORDS = {
     "integrations.deliver_notices": "no mail is handed over",
     "approvals.climb_ladders": "nobody is reminded and nothing is escalated",
     "approvals.give_out": "cases of people who are away wait, and those of teams with a cap are given to nobody",
+    "auditlog.hand_out": "no head of the audit log leaves the desk",
+    "auditlog.retain": "records stay longer than the policies let them be kept",
+    "auditlog.seal": "what is done is written down and not sealed",
+    "auditlog.verify": "nobody looks whether the audit log is whole",
     "approvals.settle_due": "no vote takes effect and no objection window ends",
 }
 

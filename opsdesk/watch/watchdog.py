@@ -11,7 +11,7 @@ from django.db import transaction
 
 from opsdesk.lib.database import is_lost
 from opsdesk.models import Heartbeat, HeartbeatKind
-from opsdesk.watch import drills, processes, refusals, sign_ins, triggers, work
+from opsdesk.watch import drills, processes, refusals, seals, sign_ins, triggers, work
 from opsdesk.watch.findings import Check, Moment
 from opsdesk.watch.heartbeats import database_now
 from workflows.alerts import clear_alert, raise_alert
@@ -34,6 +34,10 @@ CHECKS: tuple[Check, ...] = (
     Check("trigger_silent", "A trigger has not fired", triggers.triggers_silent),
     Check("webhooks_refused", "Webhooks are refused for their time", work.webhooks_refused),
     Check("reversals_rotten", "Something can no longer be taken back", drills.reversals_rotten),
+    Check("log_broken", "The audit log is broken", seals.log_broken),
+    Check("seals_late", "The audit log is not sealed", seals.seals_late),
+    Check("heads_late", "The head of the audit log stays inside", seals.heads_late),
+    Check("verification_late", "The audit log is not verified", seals.verification_late),
     Check("overloaded", "The desk turns requests away", refusals.overloaded),
     Check("sign_in_spray", "Passwords are guessed on many accounts", sign_ins.sprayed),
 )

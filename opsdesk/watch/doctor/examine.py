@@ -26,6 +26,7 @@ EXAMINATIONS: tuple[Examination, ...] = (
     Examination("queues", life.nothing_is_stuck),
     Examination("leases", life.leases_are_given_back),
     Examination("webhooks", life.webhooks_arrive),
+    Examination("audit log", life.log_is_sealed),
     Examination("alerts", life.alerts_are_looked_after),
 )
 

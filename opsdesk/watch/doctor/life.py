@@ -6,11 +6,12 @@ from datetime import timedelta
 from django.db.models import Max
 from django.db.models.functions import Now
 
+from auditlog.seals import handing
 from integrations.models import Action, Endpoint
 from integrations.states import ActionState
 from opsdesk.lib.wording import span
 from opsdesk.models import Heartbeat, HeartbeatKind
-from opsdesk.watch import processes, work
+from opsdesk.watch import processes, seals, work
 from opsdesk.watch.doctor.opinions import Opinion, good, noted, wrong
 from opsdesk.watch.findings import Finding, Moment
 from opsdesk.watch.heartbeats import database_now
@@ -112,6 +113,19 @@ def webhooks_arrive() -> Iterator[Opinion]:
             yield good(f"{endpoint} last took in a webhook {span(now - last)} ago.")
     if not endpoints:
         yield noted("No endpoint is enabled: nothing arrives by itself.")
+
+
+def log_is_sealed() -> Iterator[Opinion]:
+    """Whether the audit log is sealed, its heads leave, and it was found to be whole."""
+    yield from _told(seals.seals_late, "What is done is sealed in time.")
+    yield from _told(seals.heads_late, f"Heads are handed to {', '.join(handing.configured()) or 'nobody'}.")
+    if set(handing.configured()) <= {"file"}:
+        yield noted(
+            "Heads of the audit log go to a file only: whoever has this host and the database can make both anew.",
+            "Set OPSDESK_HEADS_MAIL or OPSDESK_HEADS_WEBHOOK, or put OPSDESK_HEADS_FILE on another machine.",
+        )
+    yield from _told(seals.verification_late, "The audit log is verified every day.")
+    yield from _told(seals.log_broken, "The audit log was whole when it was last looked at.")
 
 
 def alerts_are_looked_after() -> Iterator[Opinion]:

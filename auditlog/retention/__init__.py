@@ -1,0 +1,1 @@
+"""Removing what is older than a policy allows to keep, and never what a legal hold keeps."""
