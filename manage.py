@@ -5,12 +5,17 @@ import os
 import sys
 import uuid
 
+# They make and change tables, which on the embedded database only the owner may; all else runs with the desk's rights.
+NEED_THE_OWNER = ("migrate", "prepare")
+
 
 def main() -> None:
     """Run one command; what keeps the desk from starting at all is said in one sentence."""
     if sys.version_info < (3, 11):  # noqa: UP036 - this is where an older one is told
         sys.exit("opsdesk needs Python 3.11 or newer, this is {}.{}.{}.".format(*sys.version_info[:3]))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsdesk.settings")
+    if sys.argv[1:2] and sys.argv[1] in NEED_THE_OWNER:
+        os.environ.setdefault("OPSDESK_AS_OWNER", "1")
     try:
         from django.core.exceptions import ImproperlyConfigured
         from django.core.management import execute_from_command_line

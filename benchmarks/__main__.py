@@ -3,7 +3,7 @@
 import json
 import sys
 
-from benchmarks import engine, intake, line
+from benchmarks import audit, engine, intake, line
 from benchmarks.figures import Bench
 
 # Which bench measures which figures.
@@ -18,6 +18,8 @@ BENCHES: dict[Bench, tuple[str, ...]] = {
     engine.crowd: ("engine.pages_p99_ms_50k", "engine.urgent_case_s_50k"),
     engine.memory: ("engine.memory_growth_mb",),
     intake.acknowledging: ("intake.ack", "intake.ack_p99_ms"),
+    audit.entries: ("audit.entries",),
+    audit.verifying: ("audit.verify_1m_s",),
     line.instant_refunds: ("line.instant_refunds", "line.cpu_ms_per_refund"),
 }
 

@@ -180,7 +180,7 @@ def _of_durable(verb: str, durable: str, *arguments: str) -> None:
 
 
 def _database(environment: Environment) -> str:
-    code = "from opsdesk.embedded.addresses import database_url; print(database_url())"
+    code = "from opsdesk.embedded.addresses import database_url; print(database_url(owner=True))"
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, check=True, cwd=place.ROOT, stdout=subprocess.PIPE, text=True
     )

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import django
 
@@ -62,6 +63,7 @@ class Script:
             return "NULL"
         if column.get_internal_type() == "DateTimeField":
             return "now()"
+        value = str(value) if isinstance(value, UUID) else value
         text = "\\x" + bytes(value).hex() if isinstance(value, bytes | memoryview) else value
         if not isinstance(text, str):
             text = json.dumps(text)
@@ -110,7 +112,7 @@ def rate(seconds: int) -> float:
         command = [
             str(pgbench), "--no-vacuum", "--protocol=prepared", f"--client={CLIENTS}", "--jobs=2", f"--time={seconds}",
             f"--file={file.name}", *(f"--define={name}={text}" for name, text in script.variables.items()),
-            database_url(),
+            database_url(owner=True),
         ]  # fmt: skip
         said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     found = _RATE.search(said)

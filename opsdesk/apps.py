@@ -9,7 +9,8 @@ class OpsdeskConfig(AppConfig):
     def ready(self) -> None:
         """Make the Celery application the current one before anybody rings it; name what the watchdog looks for."""
         import opsdesk.additive
-        import opsdesk.celery  # noqa: F401
+        import opsdesk.celery
+        import opsdesk.separation  # noqa: F401
         from opsdesk.watch.watchdog import CHECKS
         from workflows.alerts import add_alert_kind
 

@@ -169,7 +169,8 @@ TEMPLATES: list[dict[str, Any]] = [
 PROCESS = os.environ.get("OPSDESK_PROCESS") or "worker"
 if PROCESS not in LIMITS:
     raise ImproperlyConfigured(f"OPSDESK_PROCESS must be one of {', '.join(LIMITS)}, not {PROCESS!r}.")
-DATABASES = {"default": database_from_url(_server("DATABASE_URL", embedded=addresses.database_url()), LIMITS[PROCESS])}
+_EMBEDDED_DATABASE = addresses.database_url(owner=os.environ.get(addresses.AS_OWNER) == "1")
+DATABASES = {"default": database_from_url(_server("DATABASE_URL", embedded=_EMBEDDED_DATABASE), LIMITS[PROCESS])}
 REDIS_URL = _server("REDIS_URL", embedded=addresses.redis_url())
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -223,6 +224,15 @@ WEB_WAITING = {
 # Who may read /metrics: whoever has the token, or asks straight from one of these addresses; in production nobody else.
 METRICS_TOKEN = os.environ.get("OPSDESK_METRICS_TOKEN", "")
 METRICS_ALLOWED = _networks("OPSDESK_METRICS_ALLOWED", on_a_laptop="127.0.0.0/8 ::1")
+
+# Where heads of the audit log are handed (auditlog/seals/handing.py): at least one should be out of this host's reach.
+HEADS = {
+    "file": os.environ.get("OPSDESK_HEADS_FILE") or str(VAR_DIR / "heads.jsonl"),
+    "mail": os.environ.get("OPSDESK_HEADS_MAIL", ""),
+    "webhook": os.environ.get("OPSDESK_HEADS_WEBHOOK", ""),
+}
+HEADS_MINUTES = _count("OPSDESK_HEADS_MINUTES", 10)
+HEADS_SECRET = os.environ.get("OPSDESK_HEADS_SECRET", "")
 
 # How long a session lasts is set for each organization; this is the longest that one can set.
 SESSION_ENGINE = "accounts.sessions"

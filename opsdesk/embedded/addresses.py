@@ -19,6 +19,9 @@ ELSEWHERE = Path("/var/lib/opsdesk")
 SOCKET_PATH_BYTES = 103
 POSTGRES_SOCKET = ".s.PGSQL.5432"
 VALKEY_SOCKET = "valkey.sock"
+# Roles of the embedded database: one owns the tables and migrates them, the other is that of the desk's processes.
+OWNER, DESK = "opsdesk", "opsdesk_desk"
+AS_OWNER = "OPSDESK_AS_OWNER"
 
 
 @dataclass(frozen=True)
@@ -89,9 +92,9 @@ def _may_pass(path: Path, account: pwd.struct_passwd) -> bool:
     return bool(facts.st_mode & stat.S_IXOTH)
 
 
-def database_url() -> str:
-    """The embedded database, for libpq."""
-    return f"postgresql://opsdesk@/opsdesk?host={quote(str(places().sockets), safe='')}"
+def database_url(*, owner: bool = False) -> str:
+    """The embedded database, for libpq: as the role of the desk's processes, or as the one that owns the tables."""
+    return f"postgresql://{OWNER if owner else DESK}@/opsdesk?host={quote(str(places().sockets), safe='')}"
 
 
 def redis_url() -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from opsdesk.embedded.addresses import ROOT, Places, places
+from opsdesk.embedded.addresses import DESK, ROOT, Places, places
 from opsdesk.embedded.postgres import Postgres
 from opsdesk.embedded.processes import Runs, Service
 from opsdesk.embedded.supervisor import Stage
@@ -78,7 +78,11 @@ class Desk:
             *([Valkey(self.places).service()] if self.embedded_broker else []),
             *(self._outside_world() if self.demo else []),
         ]
-        prepare = _manage("prepare", "prepare", *([] if self.demo else ["--without-demo"]), runs=Runs.ONCE)
+        options = [
+            *([] if self.demo else ["--without-demo"]),
+            *(["--grant-to", DESK] if self.embedded_database else []),
+        ]
+        prepare = _manage("prepare", "prepare", *options, runs=Runs.ONCE)
         replay = [_manage("replay", "replay", "--gentle", runs=Runs.UNTIL_DONE)] if self.replay else []
         return [
             Stage(tuple(servers)),

@@ -15,11 +15,10 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from opsdesk.embedded.addresses import Places, reachable, server_account
+from opsdesk.embedded.addresses import DESK, OWNER, Places, reachable, server_account
 from opsdesk.embedded.folders import open_folder, private_folder, sockets_folder
 from opsdesk.embedded.processes import CannotStart, Service, as_account, clear
 
-OWNER = "opsdesk"
 SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
@@ -69,7 +68,7 @@ class Postgres:
         )
 
     def ready(self) -> bool:
-        """Whether the server lets us in; makes the desk's database the first time it does."""
+        """Whether the server lets us in; makes the desk's database and the role of its processes the first time."""
         if not self._says_ready():
             return False
         try:
@@ -83,6 +82,8 @@ class Postgres:
                 known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [OWNER]).fetchone()
                 if known is None:
                     connection.execute(f'CREATE DATABASE "{OWNER}"')  # a constant name
+                if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [DESK]).fetchone() is None:
+                    connection.execute(f'CREATE ROLE "{DESK}" LOGIN')
         except psycopg.OperationalError:
             return False
         return True

@@ -28,7 +28,7 @@ def test_all_clients_reach_the_servers_under_an_awkward_name(var, where, monkeyp
     start(Postgres(where, forgetful=True))
     start(Valkey(where, forgetful=True))
 
-    with psycopg.connect(addresses.database_url()) as connection:
+    with psycopg.connect(addresses.database_url(owner=True)) as connection:
         assert connection.execute("SELECT current_database()").fetchone() == ("opsdesk",)
     assert redis.from_url(addresses.redis_url()).ping()
     with Connection(addresses.broker_url()) as broker:
@@ -46,6 +46,16 @@ def test_rows_survive_the_killing_of_the_database(where, start):
     start(Postgres(where))
 
     assert query(where, "SELECT text FROM note") == [("kept",)]
+
+
+def test_a_cluster_from_before_gets_the_role_of_the_desks_processes(where, start):
+    start(Postgres(where, forgetful=True))
+    query(where, "DROP ROLE opsdesk_desk")
+
+    assert Postgres(where).ready()
+
+    rights = "SELECT rolcanlogin, rolsuper, rolcreaterole, rolcreatedb FROM pg_roles WHERE rolname = 'opsdesk_desk'"
+    assert query(where, rights) == [(True, False, False, False)]
 
 
 def test_queued_work_survives_the_killing_of_the_broker(where, start):

@@ -49,6 +49,18 @@ def test_without_the_demonstration_there_is_nothing_of_it(desk):
         assert line.connect_ex(("127.0.0.1", desk.ports["OPSDESK_GATEWAY_PORT"])) != 0
 
 
+def test_its_processes_own_nothing(desk):
+    there = {"host": str(desk.places.sockets), "dbname": "opsdesk", "autocommit": True}
+    with psycopg.connect(user="opsdesk", **there) as owner:
+        asked = "SELECT DISTINCT usename FROM pg_stat_activity WHERE datname = 'opsdesk' AND pid <> pg_backend_pid()"
+        assert owner.execute(asked).fetchall() == [("opsdesk_desk",)]
+
+    with psycopg.connect(user="opsdesk_desk", **there) as process:
+        for attack in ("DELETE FROM auditlog_entry", "ALTER TABLE auditlog_seal DISABLE TRIGGER ALL"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                process.execute(attack)
+
+
 def test_a_second_start_in_the_same_folder_is_refused_in_one_sentence(desk):
     with RunningDesk(desk.var.parent, program=WITHOUT_DEMO, clean_up=False) as second:
         assert second.wait_for_end() == 1

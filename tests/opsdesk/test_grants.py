@@ -3,14 +3,20 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
 import pytest
 from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
+from psycopg.conninfo import make_conninfo
 
-from auditlog.models import Entry
+from auditlog.models import Entry, Seal
+from auditlog.seals.verifying import verify
 from opsdesk.grants import grant_to
+from opsdesk.separation import check_roles_are_separate
 from opsdesk.watch.doctor import servers
 from opsdesk.watch.doctor.opinions import Verdict
+from tests import factories
+from tests.auditlog.sealed import close, tell
 from tests.plugins.line import Line, open_review_of, vote
 
 ROLE = "desk_of_the_tests"
@@ -89,6 +95,68 @@ def test_it_cannot_change_what_was_written_down(line: Line, role: str, attack: s
     assert refused or attack.startswith("GRANT")  # PostgreSQL only warns where nothing could be granted
     assert not may_change()
     assert list(Entry.objects.order_by("pk").values()) == before
+
+
+SEVEN = {
+    "update": "UPDATE {} SET id = id",
+    "delete": "DELETE FROM {}",
+    "truncate": "TRUNCATE {}",
+    "alter": "ALTER TABLE {} DISABLE TRIGGER ALL",
+    "drop": "DROP TABLE {}",
+    "setval": "SELECT setval(pg_get_serial_sequence('{}', 'id'), 1)",
+    "session_replication_role": "SET session_replication_role = replica",
+}
+
+
+@pytest.fixture
+def connected(transactional_db: None) -> Iterator["psycopg.Connection[tuple[object, ...]]"]:
+    """Really connected as a role that may sign in and has the rights of the desk's processes."""
+    say(f"DROP ROLE IF EXISTS {ROLE}_in")
+    say(f"CREATE ROLE {ROLE}_in LOGIN PASSWORD 'in-the-tests'")
+    grant_to(f"{ROLE}_in")
+    place = connection.settings_dict
+    parts = {"host": place["HOST"], "port": place["PORT"], "dbname": place["NAME"]}
+    with psycopg.connect(
+        make_conninfo(
+            **{name: value for name, value in parts.items() if value}, user=f"{ROLE}_in", password="in-the-tests"
+        ),
+        autocommit=True,
+    ) as signed_in:
+        yield signed_in
+    say(f"DROP OWNED BY {ROLE}_in")
+    say(f"DROP ROLE {ROLE}_in")
+
+
+def test_of_seven_attacks_by_the_connected_role_none_succeeds(connected) -> None:
+    tell(factories.make_organization(), 3)
+    close()
+    before = list(Entry.objects.order_by("pk").values()), list(Seal.objects.values_list("head"))
+    succeeded = []
+
+    for table in ("auditlog_entry", "auditlog_handing"):
+        for name, attack in SEVEN.items():
+            try:
+                connected.execute(attack.format(table))
+                succeeded.append((table, name))
+            except psycopg.errors.InsufficientPrivilege:
+                pass
+    for said in ("id", "at", "salt", "transaction"):  # nor may it say what is the database's own to say
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connected.execute(f"INSERT INTO auditlog_entry (actor, {said}) VALUES ('me', DEFAULT)")  # noqa: S608
+
+    assert succeeded == []
+    assert (list(Entry.objects.order_by("pk").values()), list(Seal.objects.values_list("head"))) == before
+    assert verify().found == ""
+
+
+def test_the_check_before_a_deployment_says_what_is_not_separated(role: str) -> None:
+    [found] = check_roles_are_separate(databases=["default"])
+    assert found.id == "opsdesk.W001" and "owns the tables" in found.msg and "--grant-to" in str(found.hint)
+    grant_to(role)
+
+    with acting_as(role):
+        assert check_roles_are_separate(databases=["default"]) == []
+    assert check_roles_are_separate(databases=None) == []
 
 
 def attempt(statement: str) -> bool:

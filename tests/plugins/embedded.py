@@ -29,6 +29,7 @@ def pytest_load_initial_conftests() -> Generator[None]:
     if not is_worker():
         os.environ["OPSDESK_VAR"] = str(Path(tempfile.gettempdir()) / f"{PREFIX}{os.getpid()}")
     os.environ.setdefault("OPSDESK_PLAIN_STATIC", "1")
+    os.environ.setdefault("OPSDESK_AS_OWNER", "1")  # who makes the databases of the tests
     if is_worker():
         _take_own_numbers(int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")))
     return (yield)

@@ -10,6 +10,7 @@ from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
+from opsdesk.embedded.addresses import DESK
 from opsdesk.grants import grant_to
 from workflows.recovery import tide
 
@@ -29,7 +30,9 @@ class Command(BaseCommand):
         """Run them, saying only what changed."""
         call_command("migrate", interactive=False, verbosity=0)
         if options["grant_to"]:
-            self.stdout.write(f"{options['grant_to']} may work with {grant_to(options['grant_to'])} tables.")
+            count = grant_to(options["grant_to"])
+            if options["grant_to"] != DESK:  # that is so at every start and no news
+                self.stdout.write(f"{options['grant_to']} may work with {count} tables.")
         if not options["without_demo"] and not settings.PRODUCTION:  # its passwords are known to everybody
             call_command("load_demo", if_empty=True)
         if tide.look():

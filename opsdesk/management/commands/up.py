@@ -13,6 +13,7 @@ from django.db import OperationalError, connection
 from opsdesk.celery import app
 from opsdesk.demo import cast
 from opsdesk.embedded import preflight
+from opsdesk.embedded.addresses import AS_OWNER
 from opsdesk.embedded.desk import Desk
 from opsdesk.embedded.processes import CannotStart
 from opsdesk.embedded.supervisor import Supervisor, Terminal
@@ -43,6 +44,8 @@ class Command(BaseCommand):
             automations=not options["without_workers"],
         )
         self.terminal = Terminal()
+        # Only `prepare` owns the tables, whoever starts the desk.
+        os.environ.pop(AS_OWNER, None)
         try:
             with preflight.plain_words(), preflight.sole_holder(desk.places.var):
                 self._look_around(desk)
