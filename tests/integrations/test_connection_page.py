@@ -63,7 +63,7 @@ def test_the_page_shows_breaker_limits_budget_windows_and_queue_with_the_reason(
     assert text.index(f"RUN-{waiting.pk}") < text.index(f"RUN-{action.run_id}")
     assert "Refund of £141.48" in text
     assert "the same key for 23 h, then a look-up" in text
-    assert "not at all: A refund that arrived cannot be called back" in text
+    assert "in part, until the customer has said where the money goes, costs nothing" in text
     assert "Hold open" not in text
 
 

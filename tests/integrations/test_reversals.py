@@ -269,7 +269,7 @@ def test_the_database_holds_one_reversal_an_action_with_consent_of_its_own(line:
     case = Case.objects.create(organization=line.organization, kind="reversal", key="another")
     copy = {
         "organization": line.organization, "original": action, "way": Way.TAKE_BACK, "connection": action.connection,
-        "operation": "cancel_refund", "reason": "again", "asked_by": line.cast.ben,
+        "operation": "cancel", "reason": "again", "asked_by": line.cast.ben,
     }  # fmt: skip
     for changes, name in [
         ({}, "one_per_action"),

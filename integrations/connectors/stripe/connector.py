@@ -37,7 +37,7 @@ REFUNDS = Operation(
     reversal=Reversal(
         Extent.PARTIAL,
         "A refund that waits for the customer's details is canceled, and the money stays with the payment.",
-        by="cancel_refund",
+        by="cancel",
         while_held=True,
         until="until the customer has said where the money goes",
         instead="One that was paid is final: the customer can only be asked to send it back.",
@@ -52,7 +52,7 @@ REFUNDS = Operation(
 )
 # https://docs.stripe.com/api/refunds/cancel
 CANCEL = Operation(
-    name="cancel_refund",
+    name="cancel",
     label="Cancel a refund",
     fields=(
         Field("original_key", "text", "The key under which it was refunded", granted=True),
