@@ -24,6 +24,7 @@ register(
     approvals__review__snoozed="put off the review",
     approvals__review__woke="put the review back into the queue",
     approvals__case__commented="commented on",
+    approvals__evidence__taken_out="took out the evidence of the case",
     approvals__review__blocked="found nobody who may vote on the review",
 )
 register(

@@ -75,6 +75,11 @@ class Besides:
         return self.membership.may(Permission.COMMENT)
 
     @property
+    def may_take_evidence(self) -> bool:
+        """Whoever may read the audit log takes evidence out of the desk."""
+        return self.membership.may(Permission.READ_AUDIT)
+
+    @property
     def colleagues(self) -> list[User]:
         """Whom a comment can name."""
         return [member.user for member in self._members]

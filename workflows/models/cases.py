@@ -141,6 +141,10 @@ class Case(Movable):
 
         `amount_minor`: what is consented to, in minor units; where it is not all that is asked, the hash is over both.
         """
+        return hashlib.sha256(self.content_text(facts, amount_minor).encode()).hexdigest()
+
+    def content_text(self, facts: dict[str, Any], amount_minor: int | None = None) -> str:
+        """The text over which `content_hash` is."""
         values = {name: fact.get("value") for name, fact in facts.items()}
         content = [
             self.organization_id, self.kind, self.key, self.amount_minor, self.currency, self.target, self.party,
@@ -148,8 +152,7 @@ class Case(Movable):
         ]  # fmt: skip
         if amount_minor is not None and amount_minor != self.amount_minor:
             content.append(amount_minor)
-        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 class Correction(models.Model):

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from auditlog import bundles
 from auditlog.models import Erasure, Seal
 from auditlog.seals import handing, heads, looking, sealing, verifying
 
@@ -28,6 +29,9 @@ class Command(BaseCommand):
             metavar="FILE",
             help="heads that were handed outside, a JSON object a line; by default the file of this machine",
         )
+        bundle = verbs.add_parser("verify-bundle", help="check evidence that was taken out; asks no database")
+        bundle.add_argument("file", type=Path, help="the file of the case page")
+        bundle.add_argument("--heads", action="append", default=[], metavar="FILE", help="heads from outside, as above")
         verbs.add_parser("seal", help="seal what is settled now, instead of at the next beat")
         verbs.add_parser("hand-out", help="hand the newest head out now")
 
@@ -36,6 +40,8 @@ class Command(BaseCommand):
         match options["verb"]:
             case "verify":
                 self._verify([Path(name) for name in options["heads"]])
+            case "verify-bundle":
+                self._verify_bundle(options["file"], [Path(name) for name in options["heads"]])
             case "seal":
                 closed = sealing.seal()
                 self.stdout.write(f"{closed} entries were sealed, {verifying.waiting()} wait for running transactions.")
@@ -58,6 +64,22 @@ class Command(BaseCommand):
         if erased:
             self.stdout.write(f"Of {erased} entries texts were erased; what is left of them verifies.")
         if not report.heads and Seal.objects.exists():
+            self.stdout.write("No head from outside was compared: give --heads, or whoever owns the tables is trusted.")
+
+    def _verify_bundle(self, file: Path, files: list[Path]) -> None:
+        try:
+            bundle = json.loads(file.read_text())
+            given = {head.number: head.head for each in files for head in heads.read(each)} if files else None
+        except (OSError, ValueError) as odd:
+            raise CommandError(f"It cannot be read: {odd}") from odd
+        faults = bundles.faults(bundle, given)
+        if faults:
+            self.stdout.writelines(f"BROKEN  {fault}" for fault in faults)
+            sys.exit(1)
+        entries, waiting = len(bundle["entries"]), bundles.unsealed(bundle)
+        self.stdout.write(f"The evidence of {bundle['about']['case']} holds: {entries - waiting} of {entries} entries")
+        self.stdout.write("are proved by a seal; the others had none yet when it was taken out.")
+        if given is None:
             self.stdout.write("No head from outside was compared: give --heads, or whoever owns the tables is trusted.")
 
     def _hand_out(self) -> None:
