@@ -146,6 +146,16 @@ def test_migrations_that_are_missing_or_unknown_are_told():
 
 
 @pytest.mark.django_db
+def test_a_table_that_takes_down_nothing_is_told():
+    assert verdicts(servers.changes_are_taken_down) == [GOOD]
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE accounts_team DISABLE TRIGGER auditlog_note_update")
+
+    assert verdicts(servers.changes_are_taken_down) == [WRONG]
+    assert "auditlog_note_update on accounts_team" in words(servers.changes_are_taken_down)
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize(("minutes", "said"), [(6.5, "behind"), (-6.5, "ahead of")])
 def test_a_clock_of_this_host_that_is_wrong_is_told(monkeypatch, minutes, said):
     assert verdicts(servers.clocks_agree) == [GOOD]

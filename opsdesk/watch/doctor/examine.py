@@ -16,6 +16,7 @@ EXAMINATIONS: tuple[Examination, ...] = (
     Examination("database", servers.database_answers),
     Examination("roles", servers.roles_are_separate),
     Examination("migrations", servers.migrations_are_applied),
+    Examination("changes", servers.changes_are_taken_down),
     Examination("time-outs", servers.limits_are_set),
     Examination("clock", servers.clocks_agree),
     Examination("secrets", ground.secrets_can_be_read),

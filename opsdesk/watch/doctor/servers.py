@@ -10,6 +10,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from kombu.exceptions import KombuError
 
+from auditlog import noting
 from opsdesk.grants import APPEND_ONLY
 from opsdesk.lib import clock
 from opsdesk.lib.servers import LIMITS
@@ -59,6 +60,18 @@ def roles_are_separate() -> Iterator[Opinion]:
         f"The role {role} {could}: whoever gets hold of this process can rewrite the audit log.",
         "Give the tables to another role, and run manage.py prepare --grant-to as that one; docs/deploy.md says how.",
     )
+
+
+def changes_are_taken_down() -> Iterator[Opinion]:
+    """Whether every tracked table has the triggers that this code would give it, switched on."""
+    lacking = noting.missing()
+    if lacking:
+        yield wrong(
+            f"Changes may go unseen: {len(lacking)} triggers are missing, off or old, first {lacking[0]}.",
+            "Run manage.py prepare as the role that owns the tables, and look who switched them off.",
+        )
+    else:
+        yield good("Every tracked table takes down its changes.")
 
 
 def migrations_are_applied() -> Iterator[Opinion]:
