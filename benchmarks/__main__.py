@@ -20,6 +20,7 @@ BENCHES: dict[Bench, tuple[str, ...]] = {
     intake.acknowledging: ("intake.ack", "intake.ack_p99_ms"),
     audit.entries: ("audit.entries",),
     audit.verifying: ("audit.verify_1m_s",),
+    audit.reading: ("audit.page_ms",),
     line.instant_refunds: ("line.instant_refunds", "line.cpu_ms_per_refund"),
 }
 

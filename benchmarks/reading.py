@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 
 import django
 
@@ -11,6 +12,7 @@ django.setup()
 
 from django.db import connection  # noqa: E402
 from django.test import Client  # noqa: E402
+from django.utils import timezone  # noqa: E402
 
 from accounts.models import Membership  # noqa: E402
 from accounts.roles import Role  # noqa: E402
@@ -54,7 +56,8 @@ def _addresses() -> Iterator[str]:
     yield "verb=accounts.team.changed"
     yield "subject_kind=team"
     yield "period=week"
-    yield "since=2025-12-01&until=2025-12-07"
+    long_ago = timezone.localdate() - timedelta(days=400)
+    yield f"since={long_ago}&until={long_ago + timedelta(days=6)}"
     yield f"before={Entry.objects.order_by('pk')[1000].pk}"
 
 
@@ -77,5 +80,6 @@ def measure() -> dict[str, float]:
 if __name__ == "__main__":
     if sys.argv[1] == "fill":
         fill(int(sys.argv[2]))
+        print("{}")
     else:
         print(json.dumps(measure()))
