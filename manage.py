@@ -5,8 +5,8 @@ import os
 import sys
 import uuid
 
-# They make and change tables, which on the embedded database only the owner may; all else runs with the desk's rights.
-NEED_THE_OWNER = ("migrate", "prepare")
+# They change tables, or what was written down: on the embedded database only the owner may, all else runs as the desk.
+NEED_THE_OWNER = ("migrate", "prepare", "erase")
 
 
 def main() -> None:

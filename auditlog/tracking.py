@@ -86,13 +86,13 @@ TRACKED: tuple[Tracked, ...] = (
     Tracked("integrations.NoticeSettings"),
     Tracked("integrations.NoticePolicy"),
     Tracked("auditlog.RetentionPolicy"),
-    Tracked("auditlog.LegalHold"),
+    Tracked("auditlog.LegalHold", withheld=["party"]),
     Tracked("workflows.Recovery"),
     Tracked("workflows.RecoverySignature", "recovery__organization"),
     # What was asked, decided and moved.
     Tracked(
         "workflows.Case",
-        withheld=["party_name", "requested_by", "reason", "data", "problems"],
+        withheld=["party", "party_name", "requested_by", "reason", "data", "problems"],
         passing=["standing"],
     ),
     Tracked("workflows.Correction", "case__organization", withheld=["before", "after", "reason"]),
@@ -103,8 +103,8 @@ TRACKED: tuple[Tracked, ...] = (
     Tracked("approvals.Question", withheld=["text", "answer", "answered_by", "token_hash"]),
     Tracked("approvals.Comment", withheld=["text"]),
     Tracked("approvals.SecondOpinion", withheld=["text"]),
-    Tracked("integrations.Payment", passing=["read_at", "reread_at", "told_refunded_minor"]),
-    Tracked("integrations.Refund"),
+    Tracked("integrations.Payment", withheld=["customer"], passing=["read_at", "reread_at", "told_refunded_minor"]),
+    Tracked("integrations.Refund", withheld=["customer"]),
     Tracked(
         "integrations.Action",
         withheld=["fields", "message"],

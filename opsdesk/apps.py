@@ -11,8 +11,10 @@ class OpsdeskConfig(AppConfig):
         import opsdesk.additive
         import opsdesk.celery
         import opsdesk.separation  # noqa: F401
+        from auditlog.verbs import register
         from opsdesk.watch.watchdog import CHECKS
         from workflows.alerts import add_alert_kind
 
+        register(opsdesk__person__erased="erased a person from the desk")
         for check in CHECKS:
             add_alert_kind(check.kind, check.title)

@@ -37,6 +37,7 @@ class Command(BaseCommand):
             call_command("load_demo", if_empty=True)
         if tide.look():
             self.stdout.write("The database was put back: nothing is sent until the recovery is signed.")
+            call_command("erase", "again", stdout=self.stdout)
         self._collect_static_files()
 
     def _collect_static_files(self) -> None:
