@@ -10,6 +10,7 @@ from django.apps import apps
 from django.db import DatabaseError, transaction
 
 from accounts.models import Organization, User
+from accounts.states import ProposalState
 from approvals.models import Question
 from approvals.policies import draft_policy
 from approvals.states import QuestionState, ReviewState, SecondOpinionState
@@ -37,6 +38,7 @@ from tests.factories import (
     make_review,
     make_run,
 )
+from tests.proposals import make_proposal
 from workflows.models import RuleSet, Workflow, WorkflowVersion
 from workflows.states import (
     BulkState,
@@ -114,6 +116,7 @@ PICTURES = {
     "Question": {"open": "answered withdrawn", "answered": "", "withdrawn": ""},
     "SecondOpinion": {"open": "agreed disagreed", "agreed": "", "disagreed": ""},
     "Trial": {"running": "done failed", "done": "", "failed": ""},
+    "Proposal": {"open": "in_force discarded", "in_force": "", "discarded": ""},
 }
 STATES = {
     "Event": EventState,
@@ -136,6 +139,7 @@ STATES = {
     "Question": QuestionState,
     "SecondOpinion": SecondOpinionState,
     "Trial": DryRunState,
+    "Proposal": ProposalState,
 }
 
 # Machines whose table of moves the database repeats, where consent and money hang on it.
@@ -147,6 +151,7 @@ GUARDED = {
     "Question": "approvals.Question:only_listed_moves",
     "SecondOpinion": "approvals.SecondOpinion:only_listed_moves",
     "Trial": "approvals.Trial:only_listed_moves",
+    "Proposal": "accounts.Proposal:only_listed_moves",
 }
 # Two moves of one try, written at once.
 AT_ONCE = {("sending", "verified"), ("sending", "mismatched")}
@@ -157,6 +162,9 @@ def beside_consent(machine: str, state: str) -> dict[str, Any]:
     now = clock.now()
     if machine == "Review":
         return {"closed_at": now if state in {"approved", "rejected", "void"} else None, "settles_at": now}
+    if machine == "Proposal":
+        ended = state != "open"
+        return {"ended_at": now if ended else None, "ended_by": User.objects.get(username="maya") if ended else None}
     if machine == "SecondOpinion":
         answered = state != "open"
         return {"answered_at": now if answered else None, "verdict": "approve" if answered else ""}
@@ -204,7 +212,7 @@ def beside(machine: str, state: str) -> dict[str, Any]:
             return closed | (settled if state == "settled" else unsettled)
         case (("Recovery" | "Replay" | "DryRun" | "Trial"), _):
             return {"ended_at": None if state in {"recovering", "running"} else now}
-        case (("Question" | "SecondOpinion" | "Review"), _):
+        case (("Question" | "SecondOpinion" | "Review" | "Proposal"), _):
             return beside_consent(machine, state)
     return {}
 
@@ -226,7 +234,9 @@ def make_errand(machine: str, organization: Organization, by: User) -> Movable:
 
 
 def make_second_thought(machine: str, organization: Organization, cast: Any) -> Movable:
-    """What is asked about a case beside its decision."""
+    """What is asked about a case beside its decision, or of another person about a right."""
+    if machine == "Proposal":
+        return make_proposal(cast.ada.memberships.get(), by=cast.tomasz)
     if machine == "SecondOpinion":
         return make_second_opinion(organization, by=cast.ada, asked=cast.ben)
     review = make_review(make_case(organization))
@@ -253,7 +263,7 @@ def make_row(machine: str) -> Movable:
             if machine == "RuleSet":
                 return RuleSet.objects.create(workflow=workflow, number=7)
             return WorkflowVersion.objects.create(workflow=workflow, number=7, case_kind="x", opened_by="x")
-        case "Question" | "SecondOpinion":
+        case "Question" | "SecondOpinion" | "Proposal":
             return make_second_thought(machine, organization, cast)
     case = make_case(organization)
     if machine == "Breaker":
