@@ -8,7 +8,6 @@ from django import forms
 from accounts.models import Membership, User
 from accounts.roles import Permission
 from approvals import absences, terms
-from approvals.filters import AmountField
 from approvals.models import Absence, ReasonCode, Review
 from approvals.services import Rationale
 from approvals.states import Verdict
@@ -17,6 +16,7 @@ from integrations.states import Way
 from opsdesk.lib.money import BadAmount, Money
 from opsdesk.lib.wording import visible
 from workflows.cases import CORRECTABLE
+from workflows.filters import AmountField
 from workflows.models import Case
 
 LONGEST_TEXT = 2000

@@ -139,6 +139,23 @@ class Review(Movable):
                 fields=["organization", "tier", "due_at", "id"],
                 condition=Q(state=ReviewState.OPEN),
             ),
+            # What one person has, first due first, however much they have decided.
+            models.Index(
+                name="approvals_review_mine",
+                fields=["assignee", "due_at", "id"],
+                condition=Q(state=ReviewState.OPEN),
+            ),
+            # Those that come back, and everything that waits of whatever state, without what is over.
+            models.Index(
+                name="approvals_review_resting",
+                fields=["organization", "due_at", "id"],
+                condition=Q(state=ReviewState.ASKED) | Q(state=ReviewState.OPEN, snoozed_until__isnull=False),
+            ),
+            models.Index(
+                name="approvals_review_unfinished",
+                fields=["organization", "opened_at"],
+                condition=~Q(state__in=sorted(REVIEW_FINAL)),
+            ),
             models.Index(name="approvals_review_opened", fields=["organization", "-opened_at"]),
             models.Index(
                 name="approvals_review_rungs",

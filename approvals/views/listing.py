@@ -21,7 +21,9 @@ PAGE_SIZE = 50
 CAP = 999
 _LONGEST = 2000
 VIEWS = {"all": "All", "mine": "Mine", "late": "Late", "later": "Later"}
-FILTERS = ("text", "least", "most", "reason", "assignee")
+# What these ask of a case is asked of every open one to count them.
+OF_CASES = ("text", "least", "most", "reason")
+FILTERS = (*OF_CASES, "assignee")
 # The origin named in addresses of actions: after a decision the next case of this listing opens.
 FROM_QUEUE = "queue"
 
@@ -50,6 +52,11 @@ class Listing:
         if view == "mine":
             return found.filter(assignee_id=self.membership.user_id)
         return found.late() if view == "late" else found
+
+    @property
+    def matching(self) -> ReviewQuerySet:
+        """Every review of the view with its filters, on whichever page."""
+        return self._of_view(self.view)
 
     @cached_property
     def _found(self) -> list[Review]:
@@ -95,8 +102,10 @@ class Listing:
 
     @cached_property
     def counts(self) -> dict[str, int]:
-        """How many reviews each view has, with the filters, up to the cap."""
-        return counts_of(self.membership, CAP, {view: self._of_view(view) for view in VIEWS})
+        """How many reviews each view has, with the filters, up to the cap; of sought cases, this view alone."""
+        sought = any(name in self.filters for name in OF_CASES)
+        views = [self.view] if sought else VIEWS
+        return counts_of(self.membership, CAP, {view: self._of_view(view) for view in views})
 
     @property
     def views(self) -> list[dict[str, Any]]:
@@ -106,7 +115,7 @@ class Listing:
                 "label": label,
                 "url": self.url(view=view, after=None),
                 "current": view == self.view,
-                "count": in_words(self.counts[view], CAP),
+                "count": in_words(self.counts[view], CAP) if view in self.counts else None,
             }
             for view, label in VIEWS.items()
         ]
@@ -152,6 +161,11 @@ class Listing:
         """The address of this listing with some parts changed; None takes a part away."""
         query = self._query(changes)
         return f"{self.path}?{query}" if query else self.path
+
+    @property
+    def query(self) -> str:
+        """View and filters as an address has them."""
+        return self._query({"after": None})
 
     @property
     def origin(self) -> str:

@@ -2,9 +2,10 @@
 
 from typing import ClassVar
 
+from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models.functions import Now, Upper
 
 from accounts.models import Organization
 from integrations.models.connections import Connection
@@ -24,6 +25,7 @@ class Customer(models.Model):
     class Meta:
         ordering = ["organization", "reference"]
         constraints = [models.UniqueConstraint(name="integrations_customer_once", fields=["organization", "reference"])]
+        indexes = [GinIndex(OpClass(Upper("name"), name="gin_trgm_ops"), name="integrations_customer_words")]
 
     def __str__(self) -> str:
         return self.name or self.reference

@@ -367,3 +367,13 @@ def test_everything_is_looked_at(organization):
     looked = {name for name, _ in examine.examine()}
 
     assert looked == {examination.name for examination in examine.EXAMINATIONS}
+
+
+def test_a_missing_extension_is_said_with_the_way_to_get_it(db, monkeypatch):
+    assert verdicts(servers.texts_can_be_searched) == [GOOD]
+
+    monkeypatch.setattr(servers, "ask", lambda statement: int("available" in statement))
+    assert "CREATE EXTENSION pg_trgm" in words(servers.texts_can_be_searched)
+    monkeypatch.setattr(servers, "ask", lambda statement: 0)
+    assert verdicts(servers.texts_can_be_searched) == [WRONG]
+    assert "contrib package" in words(servers.texts_can_be_searched)

@@ -1,11 +1,14 @@
 """Search: one field for cases, customers, payments, orders and amounts."""
 
+import re
+
 import pytest
+from django.db import connection
 from django.urls import reverse
 
 from integrations.models import Customer
 from tests import factories
-from tests.plugins.pages import MOST_STATEMENTS, cost, text_of
+from tests.plugins.pages import MOST_STATEMENTS, cost, statements, text_of
 
 
 @pytest.fixture
@@ -33,7 +36,7 @@ def test_several_cases_of_one_customer_are_listed_newest_first(case, organizatio
     assert response.context["found"] == [second, case]
 
 
-@pytest.mark.parametrize("words", ["141.48", "£141.48", "141.48 GBP", "141.48 gbp"])
+@pytest.mark.parametrize("words", ["141.48", "£141.48", "141.48 GBP", "gbp 141,48"])
 def test_an_amount_finds_its_cases(case, organization, cast, sign_in, words):
     factories.make_case(organization, amount="141.49")
 
@@ -49,6 +52,42 @@ def test_a_part_of_a_customers_name_finds_the_cases(case, organization, cast, si
 
     assert response.context["found"] == [case]
     assert "Harbour Lane Gifts" in text_of(response)
+
+
+@pytest.mark.parametrize(
+    "words", ["harbour", "ARBOUR lan", "gifts harbour", "returned C5363", "5363", "536391 shop", "gifts"]
+)
+def test_parts_of_words_find_the_cases_that_hold_them_all(case, organization, cast, sign_in, words):
+    factories.make_case(organization, party_name="Harbour Master", reason="postage")
+
+    response = sign_in(cast.ada).get("/search/", {"q": words})
+
+    assert case in response.context["found"]
+    assert all(word.lower() in text_of(response).lower() for word in words.split() if word != "shop")
+
+
+def test_a_word_that_one_of_them_lacks_leaves_it_out(case, organization, cast, sign_in):
+    factories.make_case(organization, party_name="Harbour Master", reason="postage")
+
+    assert sign_in(cast.ada).get("/search/?q=harbour+gifts").context["found"] == [case]
+
+
+def test_every_way_to_a_case_goes_over_an_index(case, cast, sign_in):
+    """With sequential scans made dear, a plan that still has one has no index to use."""
+    client = sign_in(cast.ada)
+    with statements() as asked:
+        client.get("/search/", {"q": "141.48"})
+        client.get("/search/", {"q": "harbour gifts"})
+    found = [each["sql"] for each in asked if each["sql"].startswith("(SELECT") and " UNION ALL " in each["sql"]]
+    assert len(found) == 4
+
+    plans = ""
+    with connection.cursor() as cursor:
+        for statement in found:
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            cursor.execute("EXPLAIN " + statement)
+            plans += "\n".join(row[0] for row in cursor.fetchall())
+    assert not re.search(r"Seq Scan on (workflows_case|integrations_)", plans)
 
 
 @pytest.mark.parametrize("words", ["", "   ", "nothing like that", "%", "\x00", "9" * 40, "CASE-" + "9" * 18, "£"])

@@ -4,14 +4,21 @@ import hashlib
 import json
 from typing import Any, ClassVar, Self
 
+from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
-from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models import Q, TextField, Value
+from django.db.models.functions import Concat, Now, Upper
 
 from accounts.models import Membership, Organization, User
 from opsdesk.lib.money import Money
 from opsdesk.lib.states import Movable, known_states
 from workflows.states import CASE_FINAL, CASE_MOVES, EVENT_MOVES, CaseState, EventState
+
+# What a search for words looks at: one text a case, under one index.
+SEARCHED = Concat(
+    "key", Value(" "), "party", Value(" "), "party_name", Value(" "), "target", Value(" "), "reason", Value(" "),
+    "requested_by", output_field=TextField(),
+)  # fmt: skip
 
 
 class EventQuerySet(models.QuerySet["Event"]):
@@ -115,6 +122,10 @@ class Case(Movable):
         indexes = [
             models.Index(name="workflows_case_by_party", fields=["organization", "party", "-id"]),
             models.Index(name="workflows_case_by_target", fields=["organization", "target"]),
+            models.Index(name="workflows_case_by_key", fields=["organization", "key"]),
+            models.Index(name="workflows_case_by_amount", fields=["organization", "currency", "amount_minor", "-id"]),
+            models.Index(name="workflows_case_list", fields=["organization", "-id"]),
+            GinIndex(OpClass(Upper(SEARCHED), name="gin_trgm_ops"), name="workflows_case_words"),
             models.Index(name="workflows_case_closed", fields=["organization", "-closed_at"]),
             models.Index(
                 name="workflows_case_open",

@@ -154,6 +154,18 @@ class Run(Movable):
                 condition=Q(state__in=[RunState.READY, RunState.WAITING], wake_at__isnull=False, paused_at=None),
             ),
             models.Index(name="workflows_run_leased", fields=["lease_until"], condition=Q(state=RunState.RUNNING)),
+            # Those that did not simply end well, newest first.
+            models.Index(
+                name="workflows_run_by_state",
+                fields=["organization", "state", "-id"],
+                condition=~Q(state=RunState.SUCCEEDED),
+            ),
+            # Waiting for people is what most waiting runs do; these wait for something else.
+            models.Index(
+                name="workflows_run_tried_again",
+                fields=["organization", "waiting_since"],
+                condition=Q(state=RunState.WAITING, waits_for__in=[WaitsFor.RETRY, WaitsFor.CONNECTION]),
+            ),
             models.Index(name="workflows_run_list", fields=["organization", "-id"]),
             models.Index(name="workflows_run_paused", fields=["paused_at"], condition=Q(paused_at__isnull=False)),
             models.Index(name="workflows_run_begun_by", fields=["trigger", "-id"], condition=~Q(trigger=None)),

@@ -15,6 +15,7 @@ EXAMINATIONS: tuple[Examination, ...] = (
     Examination("errands", servers.errands_are_kept, needs_database=False),
     Examination("database", servers.database_answers),
     Examination("roles", servers.roles_are_separate),
+    Examination("search", servers.texts_can_be_searched),
     Examination("migrations", servers.migrations_are_applied),
     Examination("changes", servers.changes_are_taken_down),
     Examination("time-outs", servers.limits_are_set),

@@ -74,6 +74,20 @@ def changes_are_taken_down() -> Iterator[Opinion]:
         yield good("Every tracked table takes down its changes.")
 
 
+def texts_can_be_searched() -> Iterator[Opinion]:
+    """Whether the extension is there on which the indexes of the search rest."""
+    if ask("SELECT count(*) FROM pg_extension WHERE extname = 'pg_trgm'"):
+        yield good("The extension pg_trgm is there: cases are found by parts of words.")
+        return
+    offered = ask("SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_trgm'")
+    yield wrong(
+        "The extension pg_trgm is missing: the migrations stop where the search begins.",
+        "Whoever may create in this database says CREATE EXTENSION pg_trgm in it, then run manage.py prepare."
+        if offered
+        else "Install PostgreSQL's contrib package on the server, say CREATE EXTENSION pg_trgm, run manage.py prepare.",
+    )
+
+
 def migrations_are_applied() -> Iterator[Opinion]:
     """Whether the tables are those of this code."""
     executor = MigrationExecutor(connection)
