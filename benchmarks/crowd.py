@@ -15,14 +15,12 @@ import django
 django.setup()
 
 from django.conf import settings  # noqa: E402
-from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY  # noqa: E402
 from django.db import connection  # noqa: E402
 
-from accounts.models import Organization, User  # noqa: E402
-from accounts.sessions import SessionStore  # noqa: E402
-from accounts.signing_in import BACKEND  # noqa: E402
+from accounts.models import Organization  # noqa: E402
 from benchmarks import five, load  # noqa: E402
 from benchmarks.figures import percentile  # noqa: E402
+from benchmarks.visitors import signed_in  # noqa: E402
 from opsdesk.demo import cast  # noqa: E402
 from opsdesk.lib import queue  # noqa: E402
 from workflows.models import Case, Run, WorkflowVersion  # noqa: E402
@@ -72,16 +70,6 @@ def _fill() -> None:
     queue.ring("workflows.tick")
 
 
-def _signed_in() -> dict[str, str]:
-    """The cookie of the demonstration's manager."""
-    user = User.objects.get(username="maya")
-    session = SessionStore()
-    session[SESSION_KEY], session[BACKEND_SESSION_KEY] = str(user.pk), BACKEND
-    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
-    session.create()
-    return {"Cookie": f"{settings.SESSION_COOKIE_NAME}={session.session_key}"}
-
-
 def _urgent_cases(stop: threading.Event) -> list[float]:
     """Seconds that urgent cases take, begun one a second: from storing the event to seeing the case closed."""
     took: list[float] = []
@@ -103,7 +91,7 @@ def _urgent_cases(stop: threading.Event) -> list[float]:
 def measure() -> tuple[float, float]:
     """The 99th percentile of the pages in milliseconds, and the longest an urgent case took in seconds."""
     _fill()
-    cookie, newest = _signed_in(), Run.objects.order_by("-pk")[0]
+    cookie, newest = signed_in("maya"), Run.objects.order_by("-pk")[0]
     paths = [path.format(case=newest.case_id, run=newest.pk) for path in PAGES]
     requests = [load.get(paths[number % len(paths)], cookie) for number in range(SECONDS * PAGES_PER_SECOND)]
     load.send(settings.WEB_PORT, requests[: WARM_UPS * len(paths)], connections=CONNECTIONS)

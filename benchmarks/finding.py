@@ -1,0 +1,36 @@
+"""Finding and deciding beside a million cases, 50,000 of them open."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+
+from benchmarks import place
+from benchmarks.figures import Figure
+
+ROUNDS = 3
+FEW, MANY = (10_000, 500), (1_000_000, 49_500)  # cases in all, and how many of those added are open
+
+
+def _of_the_desk(environment: Mapping[str, str], *arguments: str) -> str:
+    command = [sys.executable, "-m", "benchmarks.many", *arguments]
+    done = subprocess.run(command, env=dict(environment), check=True, cwd=place.ROOT, stdout=subprocess.PIPE, text=True)
+    return done.stdout
+
+
+def _rounds(environment: Mapping[str, str], cases: int, waiting: int) -> list[dict[str, float]]:
+    _of_the_desk(environment, "fill", str(cases), str(waiting))
+    return [json.loads(_of_the_desk(environment, "measure")) for _ in range(ROUNDS)]
+
+
+def million() -> Iterator[Figure]:
+    """The 95th percentile of queue pages, searches, opened cases and decisions, beside 10,000 and 1,000,000 cases."""
+    with place.desk("--without-replay", "--without-workers") as environment:
+        few, many = (_rounds(environment, *size) for size in (FEW, MANY))
+    for name, key in (
+        ("queue.page_1m", "page"),
+        ("queue.search_1m_ms", "search"),
+        ("case.open_1m_ms", "open"),
+        ("review.decide_ms", "decide"),
+    ):
+        yield Figure(name, "ms", [each[key] for each in many], [each[key] for each in few])
