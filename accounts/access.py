@@ -6,13 +6,13 @@ from typing import Any, TypeVar
 
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponse
+from django.http import HttpResponseBase
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts.roles import Permission
 from opsdesk.lib.requests import OpsRequest
 
-View = TypeVar("View", bound=Callable[..., HttpResponse])
+View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 # Views of packages that guard themselves: prefix of their module.
 SELF_GUARDED = ("django.contrib.admin", "django.contrib.auth.views", "django_rq")
 
@@ -22,7 +22,7 @@ def requires(permission: Permission) -> Callable[[View], View]:
 
     def declare(view: View) -> View:
         @wraps(view)
-        def guarded(request: OpsRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        def guarded(request: OpsRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             membership = getattr(request, "membership", None)
             if membership is None or not membership.may(permission):
                 raise PermissionDenied

@@ -23,6 +23,8 @@ class Permission(models.TextChoices):
     CONFIGURE = "configure", "change thresholds, rules and people in the admin"
     RECOVER = "recover", "declare a recovery, and sign its end"
     READ_AUDIT = "read_audit", "read the audit log"
+    SHARE_VIEWS = "share_views", "share views of lists with the organization"
+    EXPORT = "export", "take lists away as files"
 
 
 _DESK = {Permission.SEE_DESK}
@@ -30,7 +32,16 @@ _WORK = _DESK | {Permission.DECIDE, Permission.CORRECT, Permission.ASK, Permissi
 GRANTS: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: frozenset(_DESK),
     Role.OPERATOR: frozenset(_WORK),
-    Role.MANAGER: frozenset(_WORK | {Permission.MANAGE, Permission.REPAIR, Permission.READ_AUDIT}),
+    Role.MANAGER: frozenset(
+        _WORK
+        | {
+            Permission.MANAGE,
+            Permission.REPAIR,
+            Permission.READ_AUDIT,
+            Permission.SHARE_VIEWS,
+            Permission.EXPORT,
+        }
+    ),
     Role.ADMIN: frozenset(
         _DESK
         | {
@@ -41,9 +52,11 @@ GRANTS: dict[Role, frozenset[Permission]] = {
             Permission.CONFIGURE,
             Permission.RECOVER,
             Permission.READ_AUDIT,
+            Permission.SHARE_VIEWS,
+            Permission.EXPORT,
         }
     ),
-    Role.AUDITOR: frozenset(_DESK | {Permission.READ_AUDIT}),
+    Role.AUDITOR: frozenset(_DESK | {Permission.READ_AUDIT, Permission.EXPORT}),
 }
 
 

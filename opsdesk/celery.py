@@ -70,6 +70,7 @@ app.conf.beat_schedule = {
     "heads": {"task": "auditlog.hand_out", "schedule": 30.0, "options": {"expires": 60}},
     "verification": {"task": "auditlog.verify", "schedule": 30.0, "options": {"expires": 60}},
     "retention": {"task": "auditlog.retain", "schedule": 30.0, "options": {"expires": 60}},
+    "exports": {"task": "opsdesk.keep_exports", "schedule": 30.0, "options": {"expires": 60}},
     # Beside the web processes, which look as well: one of them all has the turn.
     "watchdog": {"task": "opsdesk.watch", "schedule": 20.0, "options": {"expires": 30}},
 }

@@ -160,6 +160,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.messages.context_processors.messages",
                 "csp.context_processors.nonce",
                 "opsdesk.navigation.navigation",
+                "opsdesk.lists.looks.looks",
             ],
         },
     }

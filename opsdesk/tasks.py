@@ -1,10 +1,11 @@
-"""The doors for Celery of what watches over the desk itself, and of what it throws away in time."""
+"""The doors for Celery of what watches over the desk itself, of files people asked for, and of what goes in time."""
 
 from celery import shared_task
 from django.core.management import call_command
 
 from accounts import guessing
 from opsdesk.drill import running
+from opsdesk.lists import exporting
 from opsdesk.watch import watchdog
 
 
@@ -25,3 +26,10 @@ def forget_sign_ins() -> int:
     """Throw away sessions that are over, and tries to sign in that no count asks for any more."""
     call_command("clearsessions")
     return guessing.forget_old_tries()
+
+
+@shared_task(name="opsdesk.keep_exports")
+def keep_exports() -> int:
+    """Find exports that lost their job, and remove files whose time is over."""
+    exporting.wake_stale()
+    return exporting.remove_expired()

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from opsdesk.views import drills, health, home, metrics, search, stalled
+from opsdesk.views import cases, drills, exports, health, home, looks, metrics, saved_views, search, stalled
 
 urlpatterns = [
     # First, because webhooks are what comes most often.
@@ -12,6 +12,21 @@ urlpatterns = [
     path("stalled/", stalled.index, name="stalled"),
     path("reversals/", drills.index, name="reversals"),
     path("search/", search.search, name="search"),
+    path("cases/", cases.index, name="cases"),
+    path("views/", saved_views.index, name="saved_views"),
+    path("views/new/", saved_views.new, name="new_view"),
+    path("views/save/", saved_views.save, name="save_view"),
+    path("views/counts/", saved_views.counts, name="view_counts"),
+    path("views/<int:pk>/change/", saved_views.change, name="change_view"),
+    path("views/<int:pk>/delete/", saved_views.delete, name="delete_view"),
+    path("views/<int:pk>/move/", saved_views.move, name="move_view"),
+    path("lists/look/", looks.choose, name="choose_look"),
+    path("exports/", exports.index, name="exports"),
+    path("exports/new/", exports.new, name="new_export"),
+    path("exports/ask/", exports.ask, name="ask_export"),
+    path("exports/<int:pk>/", exports.show, name="export"),
+    path("exports/<int:pk>/take/", exports.take, name="take_export"),
+    path("exports/<int:pk>/remove/", exports.remove, name="remove_export"),
     path("healthz", health.alive, name="healthz"),
     path("readyz", health.ready, name="readyz"),
     path("metrics", metrics.metrics, name="metrics"),

@@ -15,6 +15,7 @@ from integrations.states import ActionState
 from opsdesk.lib import clock
 from tests import factories
 from tests.approvals.opinions import make_second_opinion
+from tests.opsdesk.lists import make_export, make_view
 from tests.visits import Url, client_of, every_url, furnish, quietly
 from workflows.states import EventState, Tier
 
@@ -45,6 +46,8 @@ def one_more_of_everything(organization: Organization, members: dict[str, User],
     factories.make_recovery(organization, ended=True)
     factories.make_dry_run(organization, by=tomasz)
     factories.make_bulk(organization, maya)
+    make_view(organization, ada, shared=False)
+    make_export(organization, maya)
     make_second_opinion(organization, by=ada, asked=maya)
     factories.make_absence(
         factories.make_member(organization, f"away-{number}", Role.OPERATOR), organization, days=(40, 41)

@@ -22,13 +22,14 @@ from auditlog.models import Entry, LegalHold, RetentionPolicy
 from auditlog.services import Actor, record
 from integrations.models import Break, ChatChannel, Connection, Notice, Reconciliation
 from opsdesk.lib import clock
-from opsdesk.models import HeartbeatKind
+from opsdesk.models import Export, HeartbeatKind, SavedView
 from opsdesk.watch.heartbeats import note
 from tests import factories
 from tests.approvals.opinions import make_second_opinion
 from tests.approvals.reversals import make_drill, make_reversal
 from tests.approvals.thresholds import make_trial
 from tests.integrations.noticing import make_notices
+from tests.opsdesk.lists import make_export, make_view
 from tests.proposals import make_proposal
 from workflows.models import Alert, Bulk, Case, DryRun, Failure, Recovery, Run, Trigger, Workflow
 from workflows.publishing import new_draft, new_draft_rules
@@ -57,6 +58,8 @@ _OWNERS: dict[str, type[Model]] = {
     "audit": Entry,
     "requests": Trigger,
     "second-opinions": SecondOpinion,
+    "views": SavedView,
+    "exports": Export,
     "time-off": Absence,
     "channels": ChatChannel,
     "notices": Notice,
@@ -170,6 +173,8 @@ def furnish(slug: str) -> tuple[Organization, dict[str, User]]:
     factories.make_break(organization)
     factories.make_recovery(organization, ended=True)
     Skill.objects.create(organization=organization, user=cast.ada, kind="refund")
+    make_view(organization, cast.maya)
+    make_export(organization, cast.maya)
     # Later, so that nobody is away meanwhile.
     factories.make_absence(cast.ada, organization, days=(30, 37))
     make_notices(organization, cast)

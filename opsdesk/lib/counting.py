@@ -15,11 +15,17 @@ class CappedCount(Subquery):
 
 def counts_of(anchor: Model, cap: int, rows: Mapping[str, QuerySet[Any]]) -> dict[str, int]:
     """How many rows each queryset has, up to `cap` + 1, all in one statement; `anchor` is any row that exists."""
-    if not rows:
-        return {}
-    counted = {name: CappedCount(found.order_by().values("pk")[: cap + 1]) for name, found in rows.items()}
-    host = type(anchor)._default_manager.filter(pk=anchor.pk).annotate(**counted)
-    return dict(zip(rows, host.values_list(*rows).get(), strict=True))
+    return counts_with(anchor, cap, rows)[0] if rows else {}
+
+
+def counts_with(
+    anchor: Model, cap: int, rows: Mapping[str, QuerySet[Any]], **beside: Any
+) -> tuple[dict[str, int], dict[str, Any]]:
+    """The same, with the values of further expressions that the one statement brings along."""
+    counted = {f"count_{name}": CappedCount(found.order_by().values("pk")[: cap + 1]) for name, found in rows.items()}
+    found = type(anchor)._default_manager.filter(pk=anchor.pk).annotate(**counted, **beside)
+    values = found.values(*counted, *beside).get()
+    return {name: values[f"count_{name}"] for name in rows}, {name: values[name] for name in beside}
 
 
 def in_words(count: int, cap: int) -> str:

@@ -18,6 +18,7 @@ from integrations.states import ActionState
 from opsdesk.lib import clock
 from tests import factories
 from tests.factories import Cast
+from tests.opsdesk.lists import make_view
 from workflows import replaying
 from workflows.models import Replay, Run
 from workflows.states import CaseState, EventState, RunState, Tier
@@ -36,6 +37,9 @@ PAGES = [
     "/switches/",
     "/audit/",
     "/search/?q=x",
+    "/cases/",
+    "/views/",
+    "/exports/new/?page=cases",
 ]
 Enter = Callable[..., Page]
 
@@ -63,6 +67,7 @@ def desk(transactional_db: None) -> tuple[Any, Cast]:
     done = factories.make_case(organization, state=CaseState.DONE)
     factories.make_action(factories.make_run(done, state=RunState.SUCCEEDED), state=ActionState.VERIFIED)
     factories.make_event(organization, state=EventState.PROCESSED, case=done)
+    make_view(organization, cast.tomasz, page="runs", query="state=waiting", name="Waiting")
     with transaction.atomic():
         record(
             "workflows.case.corrected",

@@ -29,6 +29,10 @@ urlpatterns = [
     path("search/", _view(_DESK), name="search"),
     path("stalled/", _view(_DESK), name="stalled"),
     path("reversals/", _view(_DESK), name="reversals"),
+    path("cases/", _view(_DESK), name="cases"),
+    path("views/", _view(_DESK), name="saved_views"),
+    path("views/counts/", _view(_DESK), name="view_counts"),
+    path("exports/", _view(Permission.EXPORT), name="exports"),
     _app("accounts", sign_in="public", sign_out="signed in"),
     _app(
         "approvals",

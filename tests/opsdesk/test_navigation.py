@@ -48,6 +48,7 @@ def labels(request: HttpRequest) -> list[str]:
             [
                 "Home",
                 "Queue",
+                "Cases",
                 "Second opinions",
                 "Notices",
                 "Stalled",
@@ -59,6 +60,7 @@ def labels(request: HttpRequest) -> list[str]:
                 "Reconciliation",
                 "Switches",
                 "Reversals",
+                "Saved views",
             ],
         ),
         (
@@ -66,6 +68,7 @@ def labels(request: HttpRequest) -> list[str]:
             [
                 "Home",
                 "Queue",
+                "Cases",
                 "Escalations",
                 "Leaving soon",
                 "Second opinions",
@@ -82,6 +85,8 @@ def labels(request: HttpRequest) -> list[str]:
                 "Audit",
                 "Switches",
                 "Reversals",
+                "Saved views",
+                "Exports",
             ],
         ),
         (
@@ -89,6 +94,7 @@ def labels(request: HttpRequest) -> list[str]:
             [
                 "Home",
                 "Queue",
+                "Cases",
                 "Notices",
                 "Stalled",
                 "Alerts",
@@ -98,6 +104,8 @@ def labels(request: HttpRequest) -> list[str]:
                 "Audit",
                 "Switches",
                 "Reversals",
+                "Saved views",
+                "Exports",
             ],
         ),
     ],

@@ -9,7 +9,7 @@ from opsdesk.lib.migrating import AddIndexPatiently
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("integrations", "0007_operations_and_limits"), ("workflows", "0017_trigrams")]
+    dependencies = [("integrations", "0009_reversals"), ("workflows", "0017_trigrams")]
 
     operations = [
         AddIndexPatiently(

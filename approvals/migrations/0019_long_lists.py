@@ -8,7 +8,7 @@ from opsdesk.lib.migrating import AddIndexPatiently
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("approvals", "0016_comments_and_putting_off")]
+    dependencies = [("approvals", "0018_tier_editions")]
 
     operations = [
         AddIndexPatiently(
