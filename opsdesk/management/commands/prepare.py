@@ -1,6 +1,7 @@
 """`manage.py prepare`: what `up` does between the start of the servers and the first page."""
 
 import hashlib
+import os
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,12 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Run them, saying only what changed."""
         call_command("migrate", interactive=False, verbosity=0)
-        if options["grant_to"]:
-            count = grant_to(options["grant_to"])
-            if options["grant_to"] != DESK:  # that is so at every start and no news
-                self.stdout.write(f"{options['grant_to']} may work with {count} tables.")
+        # The embedded database has a role for the processes, also after a dump from before was put back into it.
+        role = options["grant_to"] or ("" if os.environ.get("DATABASE_URL") else DESK)
+        if role:
+            count = grant_to(role)
+            if role != DESK:  # that is so at every start and no news
+                self.stdout.write(f"{role} may work with {count} tables.")
         if not options["without_demo"] and not settings.PRODUCTION:  # its passwords are known to everybody
             call_command("load_demo", if_empty=True)
         if tide.look():
