@@ -23,8 +23,8 @@ from workflows.models import Case, Correction, Decision, Event, Run
 from workflows.states import CaseState
 
 pytestmark = pytest.mark.django_db
-NUMBER, NAME, MAIL = "cust-canary-4711", "Clara Kanarienvogel", "clara@kanarienvogel.example"
-CANARIES = (NUMBER, "Kanarienvogel", "Clara")
+NUMBER, NAME, MAIL = "cust-canary-4711", "Quirina Kanarienvogel", "quirina@kanarienvogel.example"
+CANARIES = (NUMBER, "Kanarienvogel", "Quirina")
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
 from opsdesk.embedded.addresses import DESK
+from opsdesk.erasure import marks
 from opsdesk.grants import grant_to
 from workflows.recovery import tide
 
@@ -40,7 +41,8 @@ class Command(BaseCommand):
             call_command("load_demo", if_empty=True)
         if tide.look():
             self.stdout.write("The database was put back: nothing is sent until the recovery is signed.")
-            call_command("erase", "again", stdout=self.stdout)
+            if marks.place().exists():
+                call_command("erase", "again", stdout=self.stdout)
         self._collect_static_files()
 
     def _collect_static_files(self) -> None:
