@@ -18,6 +18,7 @@ from integrations.models import Customer
 from opsdesk.erasure import marks
 from opsdesk.erasure.places import GONE, MIRRORS, OF_THE_CASE, PLACES, Place
 from opsdesk.lib.errors import DomainError
+from opsdesk.lists import exporting
 from workflows.models import Case
 from workflows.states import CASE_FINAL
 
@@ -63,6 +64,7 @@ def erase(person: Person, *, actor: Actor, reason: str) -> int:
         with pgtrigger.ignore(*place.guards) if place.guards else _nothing():
             _clear(place, keys, words)
     _forget_texts(person.organization, keys, words)
+    exporting.remove_all(person.organization.pk, actor=actor, reason="A person was erased whom the file may name.")
     changes: dict[str, Any] = {**OF_THE_CASE, **({"party": person.mark} if person.customer else {})}
     Case.objects.filter(pk__in=keys).update(**changes)
     if person.customer:

@@ -114,6 +114,14 @@ def remove(export_id: int, *, member: Membership) -> Export:
 
 
 @transaction.atomic
+def remove_all(organization_id: int, *, actor: Actor, reason: str) -> None:
+    """Remove every file of an organization, also those that are being written."""
+    theirs = Export.objects.filter(organization_id=organization_id).exclude(state=ExportState.EXPIRED)
+    for export in theirs.order_by("pk").select_for_update(of=("self",)):
+        _remove(export, actor, reason)
+
+
+@transaction.atomic
 def take(export_id: int, *, member: Membership) -> tuple[Export, Iterator[bytes]]:
     """The file in pieces, for its owner alone, and its entry in the audit log. Raises NotExported."""
     export = Export.objects.visible_to(member).select_for_update(of=("self",)).get(pk=export_id)

@@ -13,6 +13,7 @@ from django.urls import reverse
 from accounts.models import Membership, User
 from accounts.roles import Role
 from auditlog.models import Entry
+from auditlog.services import Actor
 from opsdesk.demo import organization as demonstration
 from opsdesk.lib import clock
 from opsdesk.lists import exporting
@@ -197,6 +198,19 @@ def test_its_owner_stops_or_removes_it(organization, cast, sign_in):
     assert export.state == ExportState.EXPIRED
     assert sign_in(cast.maya).post(reverse("remove_export", args=[export.pk])).status_code == 302
     assert told("removed") == 1
+
+
+def test_all_files_of_an_organization_go_at_once_and_no_others(organization, cast):
+    _, theirs = factories.make_desk("elsewhere", suffix="-elsewhere")
+    ready, running, other = ask(cast.maya), ask(cast.tomasz), ask(theirs.maya)
+    for export in (ready, other):
+        exporting.carry_on(export.pk)
+
+    exporting.remove_all(organization.pk, actor=Actor.desk("tests"), reason="For a test.")
+
+    states = {pk: Export.objects.get(pk=pk).state for pk in (ready.pk, running.pk, other.pk)}
+    assert states == {ready.pk: "expired", running.pk: "expired", other.pk: "done"}
+    assert {part.export_id for part in ExportPart.objects.all()} == {other.pk}
 
 
 def test_one_that_lost_its_job_is_asked_for_again_and_in_the_end_given_up(organization, cast):
