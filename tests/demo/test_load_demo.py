@@ -8,6 +8,7 @@ import pytest
 from django.conf import LazySettings
 from django.core.management import call_command
 from django.db.models import F, Sum
+from django.http import HttpRequest
 
 from accounts.models import Membership, Organization, User
 from accounts.roles import Role
@@ -49,7 +50,7 @@ def test_everybody_can_sign_in_and_has_a_role(client) -> None:
     said = _load()
 
     for member in cast.CAST:
-        assert client.login(username=member.username, password=cast.PASSWORD)
+        assert client.login(request=HttpRequest(), username=member.username, password=cast.PASSWORD)
         assert member.username in said
     roles = dict(Membership.objects.values_list("user__username", "role"))
     assert roles == {member.username: member.role for member in cast.CAST}
