@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote_plus
 
 import pgtrigger
 from django.apps import apps
@@ -19,6 +20,7 @@ from opsdesk.erasure import marks
 from opsdesk.erasure.places import GONE, MIRRORS, OF_THE_CASE, PLACES, Place
 from opsdesk.lib.errors import DomainError
 from opsdesk.lists import exporting
+from opsdesk.models import Export, SavedView
 from workflows.models import Case
 from workflows.states import CASE_FINAL
 
@@ -65,6 +67,7 @@ def erase(person: Person, *, actor: Actor, reason: str) -> int:
             _clear(place, keys, words)
     _forget_texts(person.organization, keys, words)
     exporting.remove_all(person.organization.pk, actor=actor, reason="A person was erased whom the file may name.")
+    _forget_searches(person.organization, words)
     changes: dict[str, Any] = {**OF_THE_CASE, **({"party": person.mark} if person.customer else {})}
     Case.objects.filter(pk__in=keys).update(**changes)
     if person.customer:
@@ -154,12 +157,23 @@ def _forget_texts(organization: Organization, keys: Sequence[int], words: Sequen
     if not words:
         return
     pattern = _pattern(words)
-    about = Q(case_id__in=keys) | Q(organization=organization, subject_kind="legalhold")
+    of_nobodys_case = Q(organization=organization, subject_kind__in=["legalhold", "export", "savedview"])
+    about = Q(case_id__in=keys) | of_nobodys_case
     for entry in Entry.objects.filter(about).order_by("pk"):
         named = [name for name in _TEXTS if pattern.search(_text(getattr(entry, name)))]
         if named:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT auditlog_erase(%s, %s)", [entry.pk, named])
+
+
+def _forget_searches(organization: Organization, words: Sequence[str]) -> None:
+    """Empty the filters of saved views and of exports that search for the person."""
+    if not words:
+        return
+    pattern = _pattern(words)
+    for rows in (SavedView.objects.filter(organization=organization), Export.objects.filter(organization=organization)):
+        named = [row.pk for row in rows.exclude(query="") if pattern.search(unquote_plus(row.query))]
+        rows.filter(pk__in=named).update(query="")
 
 
 def _text(value: Any) -> str:

@@ -64,6 +64,12 @@ PLACES = (
     ),
     Place("integrations.Call", "action__case_id", scrubbed=("path", "message")),
     Place("integrations.Break", "case_id", scrubbed=("words",)),
+    Place(
+        "integrations.Reversal",
+        "case_id",
+        scrubbed=("reason", "outcome"),
+        guards=("integrations.Reversal:names_its_original_for_good",),
+    ),
 )
 # Of the case itself: sums, payment, kind and moments stay.
 OF_THE_CASE = {"party_name": "", "requested_by": "", "reason": "", "data": {}, "problems": [], "standing": ""}
