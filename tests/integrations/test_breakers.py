@@ -13,6 +13,7 @@ from integrations import breakers, holds, sending
 from integrations.holds import READ
 from integrations.models import Action, Breaker, Call, Connection
 from integrations.reasons import NothingToSwitch, ReasonMissing
+from integrations.secrets import encrypt
 from integrations.states import ActionState, BreakerState, HoldKind
 from opsdesk.lib import clock
 from tests import factories
@@ -362,7 +363,7 @@ def test_a_run_that_must_read_waits_for_the_connection_and_one_of_them_finds_out
 def test_other_connections_go_on(line: Line):
     opened(line.connection)
     other = factories.make_connection(
-        line.organization, "bank", base_url=line.gateway.url, secret=line.connection.secret
+        line.organization, "bank", base_url=line.gateway.url, secret=encrypt(line.gateway.api_key)
     )
     [action] = planned(line, 1)
     payment = action.payment

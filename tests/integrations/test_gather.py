@@ -40,7 +40,8 @@ def why(facts: dict, name: str) -> str:
 def test_every_declared_fact_is_there_well_typed_with_source_and_time(line: Line):
     facts = gathered(line)
 
-    assert set(facts) == set(catalogue())
+    # Those of a reversal are gathered by a step of its own.
+    assert set(facts) == {name for name in catalogue() if not name.startswith(("reversal.", "original."))}
     assert len(facts) >= 14
     for name, fact in facts.items():
         assert well_typed(catalogue()[name], fact["value"]), name

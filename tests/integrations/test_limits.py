@@ -9,6 +9,7 @@ from django.db import IntegrityError
 
 from integrations import claiming, limits, sending
 from integrations.models import Action, Connection, Permit, Throttle
+from integrations.secrets import encrypt
 from integrations.states import ActionState
 from tests import factories
 from tests.plugins.line import Line, due_now, pass_time
@@ -140,7 +141,7 @@ def test_readings_beyond_the_rate_wait_with_their_runs(line: Line):
 def test_another_connection_does_not_wait_for_a_limited_one(line: Line):
     planned(line, 2)
     bank = factories.make_connection(
-        line.organization, "bank", base_url=line.gateway.url, secret=line.connection.secret
+        line.organization, "bank", base_url=line.gateway.url, secret=encrypt(line.gateway.api_key)
     )
     free = Action.objects.order_by("pk").last()
     type(free.payment).objects.filter(pk=free.payment_id).update(connection=bank)

@@ -14,12 +14,21 @@ from accounts.states import ProposalState
 from approvals.models import Question
 from approvals.policies import draft_policy
 from approvals.states import QuestionState, ReviewState, SecondOpinionState
-from integrations.models import Breaker, Connection, Notice
-from integrations.states import ActionState, BreakerState, BreakState, NoticeState, ReconciliationState
+from integrations.models import Breaker, Connection, Notice, Reversal
+from integrations.states import (
+    ActionState,
+    BreakerState,
+    BreakState,
+    NoticeState,
+    ReconciliationState,
+    ReversalState,
+)
 from opsdesk.lib import clock
 from opsdesk.lib.errors import IllegalMove
 from opsdesk.lib.states import Movable, Overtaken
+from opsdesk.states import ExportState
 from tests.approvals.opinions import make_second_opinion
+from tests.approvals.reversals import make_reversal
 from tests.approvals.thresholds import make_trial
 from tests.factories import (
     BANDS,
@@ -38,6 +47,7 @@ from tests.factories import (
     make_review,
     make_run,
 )
+from tests.opsdesk.lists import make_export
 from tests.proposals import make_proposal
 from workflows.models import RuleSet, Workflow, WorkflowVersion
 from workflows.states import (
@@ -117,6 +127,8 @@ PICTURES = {
     "SecondOpinion": {"open": "agreed disagreed", "agreed": "", "disagreed": ""},
     "Trial": {"running": "done failed", "done": "", "failed": ""},
     "Proposal": {"open": "in_force discarded", "in_force": "", "discarded": ""},
+    "Reversal": {"asked": "done refused failed", "done": "", "refused": "", "failed": ""},
+    "Export": {"running": "done failed expired", "done": "expired", "failed": "expired", "expired": ""},
 }
 STATES = {
     "Event": EventState,
@@ -140,6 +152,8 @@ STATES = {
     "SecondOpinion": SecondOpinionState,
     "Trial": DryRunState,
     "Proposal": ProposalState,
+    "Reversal": ReversalState,
+    "Export": ExportState,
 }
 
 # Machines whose table of moves the database repeats, where consent and money hang on it.
@@ -152,6 +166,8 @@ GUARDED = {
     "SecondOpinion": "approvals.SecondOpinion:only_listed_moves",
     "Trial": "approvals.Trial:only_listed_moves",
     "Proposal": "accounts.Proposal:only_listed_moves",
+    "Reversal": "integrations.Reversal:only_listed_moves",
+    "Export": "opsdesk.Export:only_listed_moves",
 }
 # Two moves of one try, written at once.
 AT_ONCE = {("sending", "verified"), ("sending", "mismatched")}
@@ -210,8 +226,9 @@ def beside(machine: str, state: str) -> dict[str, Any]:
             unsettled = {"settled_by": None, "remedy": "", "reason": ""}
             closed = {"closed_at": None if state == "open" else now}
             return closed | (settled if state == "settled" else unsettled)
-        case (("Recovery" | "Replay" | "DryRun" | "Trial"), _):
-            return {"ended_at": None if state in {"recovering", "running"} else now}
+        case (("Recovery" | "Replay" | "DryRun" | "Trial" | "Reversal" | "Export"), _):
+            note = {"note": "Because."} if machine == "Export" else {}
+            return note | {"ended_at": None if state in {"recovering", "running", "asked"} else now}
         case (("Question" | "SecondOpinion" | "Review" | "Proposal"), _):
             return beside_consent(machine, state)
     return {}
@@ -230,7 +247,18 @@ def make_errand(machine: str, organization: Organization, by: User) -> Movable:
         return make_trial(organization, by=by, state="running", ended_at=None)
     if machine == "DryRun":
         return make_dry_run(organization, by=by, state="running", ended_at=None)
+    if machine == "Export":
+        return make_export(organization, by, state="running", ended_at=None)
     return make_bulk(organization, by) if machine == "Bulk" else make_replay(organization, by)
+
+
+def make_acted_reversal(organization: Organization, by: User) -> Movable:
+    """What takes an action back, with the action and the consent by which it does."""
+    reversal = make_reversal(organization, by)
+    action = make_action(make_run(make_case(organization)))
+    Reversal.objects.filter(pk=reversal.pk).update(action=action, authorization=action.authorization)
+    reversal.refresh_from_db()
+    return reversal
 
 
 def make_second_thought(machine: str, organization: Organization, cast: Any) -> Movable:
@@ -250,7 +278,7 @@ def make_row(machine: str) -> Movable:
     match machine:
         case "Event":
             return make_event(organization)
-        case "Bulk" | "Replay" | "DryRun" | "Trial":
+        case "Bulk" | "Replay" | "DryRun" | "Trial" | "Export":
             return make_errand(machine, organization, cast.maya)
         case "Failure":
             return make_failure(organization, items=0)
@@ -265,6 +293,8 @@ def make_row(machine: str) -> Movable:
             return WorkflowVersion.objects.create(workflow=workflow, number=7, case_kind="x", opened_by="x")
         case "Question" | "SecondOpinion" | "Proposal":
             return make_second_thought(machine, organization, cast)
+        case "Reversal":
+            return make_acted_reversal(organization, cast.ben)
     case = make_case(organization)
     if machine == "Breaker":
         return Breaker.objects.create(connection=Connection.objects.get(), operation="refund")
