@@ -74,12 +74,14 @@ def close_next(up_to: int) -> Seal | None:
 def _settled_up_to() -> int | None:
     """The key up to which no transaction can bring anything any more; None while some still can."""
     mark = Mark.objects.first()
-    if mark is None:
-        return None
+    return mark.last_id if mark is not None and mark.horizon <= _oldest_under_way() else None
+
+
+def _oldest_under_way() -> int:
+    """The lowest number of a transaction that is not over, in any database of the server."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
-        oldest_under_way = cursor.fetchone()[0]
-    return mark.last_id if mark.horizon <= oldest_under_way else None
+        return int(cursor.fetchone()[0])
 
 
 def _mark() -> None:

@@ -66,83 +66,89 @@ def _case_columns(path: str) -> list[Column]:
     ]
 
 
+def _queue_list() -> ListPage:
+    return ListPage(
+        key="queue",
+        label="Queue",
+        url_name="approvals:queue",
+        icon="inbox",
+        permission=Permission.SEE_DESK,
+        filters=("view", *listing.FILTERS),
+        rows=_reviews,
+        columns=[
+            *_case_columns("case"),
+            Column("tier", "Tier", lambda row: row.get_tier_display()),
+            Column("assignee", "Who has it", lambda row: _name(row.assignee)),
+            Column("due", "Due", lambda row: row.due_at),
+            Column("opened", "Opened", lambda row: row.opened_at),
+            Column("blocked", "Blocked because", lambda row: row.blocked_reason),
+        ],
+    )
+
+
+def _cases_list() -> ListPage:
+    return ListPage(
+        key="cases",
+        label="Cases",
+        url_name="cases",
+        icon="folder",
+        permission=Permission.SEE_DESK,
+        filters=tuple(CaseFilter.base_filters),
+        rows=_cases,
+        columns=[
+            *_case_columns(""),
+            Column("state", "State", lambda row: row.get_state_display()),
+            Column("stands", "Stands", lambda row: row.standing),
+            Column("opened", "Opened", lambda row: row.opened_at),
+            Column("closed", "Closed", lambda row: row.closed_at),
+        ],
+    )
+
+
+def _runs_list() -> ListPage:
+    return ListPage(
+        key="runs",
+        label="Runs",
+        url_name="workflows:runs",
+        icon="activity",
+        permission=Permission.SEE_DESK,
+        filters=tuple(RunFilter.base_filters),
+        rows=_runs,
+        columns=[
+            Column("run", "Run", lambda row: f"RUN-{row.pk}"),
+            *_case_columns("case"),
+            Column("workflow", "Workflow", lambda row: row.workflow.name),
+            Column("version", "Version", lambda row: row.version.number),
+            Column("state", "State", lambda row: row.get_state_display()),
+            Column("why", "Why", lambda row: row.reason),
+            Column("started", "Started", lambda row: row.started_at),
+            Column("ended", "Ended", lambda row: row.ended_at),
+        ],
+    )
+
+
+def _audit_list() -> ListPage:
+    return ListPage(
+        key="audit",
+        label="Audit",
+        url_name="auditlog:entries",
+        icon="history",
+        permission=Permission.READ_AUDIT,
+        filters=(*EntryFilter.base_filters, *(scope.name for scope in scopes())),
+        rows=_entries,
+        columns=[
+            Column("entry", "Entry", lambda row: row.pk),
+            Column("at", "At", lambda row: row.at),
+            Column("actor", "Who", lambda row: row.actor),
+            Column("did", "Did", lambda row: row.words),
+            Column("subject", "About", lambda row: f"{row.subject_kind} {row.subject_id}"),
+            Column("case", "Case", lambda row: f"CASE-{row.case_id}" if row.case_id else ""),
+            Column("reason", "Why", lambda row: row.reason),
+        ],
+    )
+
+
 def register() -> None:
     """Have them known; for the start of the process."""
-    add_list(
-        ListPage(
-            key="queue",
-            label="Queue",
-            url_name="approvals:queue",
-            icon="inbox",
-            permission=Permission.SEE_DESK,
-            filters=("view", *listing.FILTERS),
-            rows=_reviews,
-            columns=[
-                *_case_columns("case"),
-                Column("tier", "Tier", lambda row: row.get_tier_display()),
-                Column("assignee", "Who has it", lambda row: _name(row.assignee)),
-                Column("due", "Due", lambda row: row.due_at),
-                Column("opened", "Opened", lambda row: row.opened_at),
-                Column("blocked", "Blocked because", lambda row: row.blocked_reason),
-            ],
-        )
-    )
-    add_list(
-        ListPage(
-            key="cases",
-            label="Cases",
-            url_name="cases",
-            icon="folder",
-            permission=Permission.SEE_DESK,
-            filters=tuple(CaseFilter.base_filters),
-            rows=_cases,
-            columns=[
-                *_case_columns(""),
-                Column("state", "State", lambda row: row.get_state_display()),
-                Column("stands", "Stands", lambda row: row.standing),
-                Column("opened", "Opened", lambda row: row.opened_at),
-                Column("closed", "Closed", lambda row: row.closed_at),
-            ],
-        )
-    )
-    add_list(
-        ListPage(
-            key="runs",
-            label="Runs",
-            url_name="workflows:runs",
-            icon="activity",
-            permission=Permission.SEE_DESK,
-            filters=tuple(RunFilter.base_filters),
-            rows=_runs,
-            columns=[
-                Column("run", "Run", lambda row: f"RUN-{row.pk}"),
-                *_case_columns("case"),
-                Column("workflow", "Workflow", lambda row: row.workflow.name),
-                Column("version", "Version", lambda row: row.version.number),
-                Column("state", "State", lambda row: row.get_state_display()),
-                Column("why", "Why", lambda row: row.reason),
-                Column("started", "Started", lambda row: row.started_at),
-                Column("ended", "Ended", lambda row: row.ended_at),
-            ],
-        )
-    )
-    add_list(
-        ListPage(
-            key="audit",
-            label="Audit",
-            url_name="auditlog:entries",
-            icon="history",
-            permission=Permission.READ_AUDIT,
-            filters=(*EntryFilter.base_filters, *(scope.name for scope in scopes())),
-            rows=_entries,
-            columns=[
-                Column("entry", "Entry", lambda row: row.pk),
-                Column("at", "At", lambda row: row.at),
-                Column("actor", "Who", lambda row: row.actor),
-                Column("did", "Did", lambda row: row.words),
-                Column("subject", "About", lambda row: f"{row.subject_kind} {row.subject_id}"),
-                Column("case", "Case", lambda row: f"CASE-{row.case_id}" if row.case_id else ""),
-                Column("reason", "Why", lambda row: row.reason),
-            ],
-        )
-    )
+    for page in (_queue_list(), _cases_list(), _runs_list(), _audit_list()):
+        add_list(page)
