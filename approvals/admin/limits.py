@@ -31,7 +31,8 @@ class AmountForm(RecordedForm):
         """Turn the typed amount into minor units."""
         values = super().clean() or self.cleaned_data
         typed = values.get("amount", "").strip()
-        self.instance.amount_minor = None
+        if not typed and self.instance._meta.get_field("amount_minor").null:
+            self.instance.amount_minor = None
         try:
             if typed:
                 self.instance.amount_minor = Money.parse(typed, values.get("currency") or self.instance.currency).minor
