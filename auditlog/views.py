@@ -19,9 +19,10 @@ from opsdesk.lib.htmx import render_page
 from opsdesk.lib.money import EXPONENTS, Money
 from opsdesk.lib.paging import newest_first
 from opsdesk.lib.requests import OpsRequest
-from opsdesk.lib.wording import plain
+from opsdesk.lib.wording import plain, visible
 
 SHOWN = 60
+LONGEST_TOLD = 2_000
 # Entries of one request are written together: their keys lie close to each other.
 _NEAR = 500
 
@@ -46,10 +47,10 @@ def index(request: OpsRequest) -> HttpResponse:
 @requires(Permission.READ_AUDIT)
 def show(request: OpsRequest, pk: int) -> HttpResponse:
     """One entry with what was before and after, and what else the same click did."""
-    visible = Entry.objects.visible_to(request.membership)
-    entry = get_object_or_404(visible.select_related("user"), pk=pk)
+    ours = Entry.objects.visible_to(request.membership)
+    entry = get_object_or_404(ours.select_related("user"), pk=pk)
     same = Q(request_id=entry.request_id) | Q(at=entry.at, case_id=entry.case_id)
-    near = visible.newest().filter(same, pk__range=(pk - _NEAR, pk + _NEAR))
+    near = ours.newest().filter(same, pk__range=(pk - _NEAR, pk + _NEAR))
     context = {
         "entry": entry,
         "changes": changes(entry),
@@ -85,5 +86,5 @@ def _told(side: Mapping[str, Any], name: str) -> str | None:
         case int() if name == "amount":
             return f"{value} minor units"
         case str() | int() | float():
-            return str(value) if value != "" else "empty"
-    return json.dumps(value, ensure_ascii=False)
+            return visible(str(value), at_most=LONGEST_TOLD) if value != "" else "empty"
+    return visible(json.dumps(value, ensure_ascii=False), at_most=LONGEST_TOLD)

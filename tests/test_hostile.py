@@ -18,6 +18,7 @@ from tests.approvals.opinions import make_second_opinion
 from tests.approvals.reversals import make_drill, make_reversal
 from tests.approvals.thresholds import make_trial
 from tests.integrations.noticing import make_notices
+from tests.opsdesk.lists import make_export, make_view
 from tests.plugins.line import Line, open_review_of
 from tests.visits import Url, client_of, every_url, furnish, quietly
 from workflows.models import Bulk, BulkItem, Case, Event, Failure
@@ -126,6 +127,8 @@ def _looked_after(line: Line, case: Case, text: str) -> None:
     factories.make_recovery(line.organization, ended=True, reason=text[:500])
     factories.make_absence(line.cast.ada, line.organization, days=(30, 37))
     make_notices(line.organization, line.cast, text=text)
+    make_view(line.organization, line.cast.maya, name=text[:40])
+    make_export(line.organization, line.cast.maya, state="failed", note=text[:300])
 
 
 def pages(line: Line, case: Case) -> dict[str, str]:
@@ -136,7 +139,8 @@ def pages(line: Line, case: Case) -> dict[str, str]:
         admin = url.route.startswith("admin/")
         if admin and not url.route.startswith(("admin/workflows/event/", "admin/auditlog/entry/")):
             continue
-        client = client_of("admin" if admin or url.route.startswith("dry-runs/") else "manager", members)
+        for_admins = admin or url.route.startswith(("dry-runs/", "channels/"))
+        client = client_of("admin" if for_admins else "manager", members)
         for address in _addresses(url, line, case):
             answer = client.get(address)
             if answer.status_code == 200 and answer.headers["Content-Type"].startswith("text/html"):

@@ -216,7 +216,7 @@ def test_cookies_stay_with_the_browser(desk):
     signed_in(client, desk[1]["operator"])
 
     cookies = client.cookies
-    assert {name for name, cookie in cookies.items() if cookie["httponly"]} == {"sessionid", "csrftoken"}
+    assert {name for name, cookie in cookies.items() if cookie["httponly"]} == {"sessionid", "csrftoken", "device"}
     assert {cookie["samesite"] for cookie in cookies.values()} == {"Lax"}
 
 
@@ -277,6 +277,8 @@ def test_after_a_sign_out_htmx_hears_401_and_gets_no_form(desk):
                 "readyz",
                 "metrics",
                 "accounts:sign_in",
+                "accounts:second_step",
+                "accounts:passkey_options",
                 "approvals:answer_link",
             ):
                 assert answer.status_code == 401, f"{method} {url.name}"

@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.vary import vary_on_headers
 
 from accounts.access import requires
 from accounts.roles import Permission
@@ -158,6 +159,7 @@ def _changed(request: OpsRequest, act: Callable[[], object], said: str) -> HttpR
 
 
 @require_GET
+@vary_on_headers("HX-Request")
 @requires(Permission.SEE_DESK)
 def counts(request: OpsRequest) -> HttpResponse:
     """The rail's views with how many rows each has; asked for by the page once it stands, so that it waits for none."""

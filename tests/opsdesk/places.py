@@ -33,7 +33,7 @@ urlpatterns = [
     path("views/", _view(_DESK), name="saved_views"),
     path("views/counts/", _view(_DESK), name="view_counts"),
     path("exports/", _view(Permission.EXPORT), name="exports"),
-    _app("accounts", sign_in="public", sign_out="signed in"),
+    _app("accounts", sign_in="public", sign_out="signed in", sessions="signed in"),
     _app(
         "approvals",
         queue=_DESK,
