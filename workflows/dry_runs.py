@@ -9,16 +9,15 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 
 from accounts.models import User
 from auditlog.services import Actor, record
-from opsdesk.lib.errands import TURN_SECONDS, work
+from opsdesk.lib.errands import TURN_SECONDS, take_lost, work
 from workflows import rules
 from workflows.checking import check_rules
 from workflows.errors import Unpublishable
@@ -29,10 +28,6 @@ from workflows.steps.decide import sentence_of, tier_of
 
 MOST_CASES = 10_000
 CHUNK = 200
-# A dry run that no job has touched for this long has lost its job.
-STALE_AFTER = timedelta(seconds=30)
-# After so many lost jobs in a row it is not the job's fault.
-MOST_TRIES = 5
 
 
 @transaction.atomic
@@ -75,18 +70,13 @@ def carry_on(dry_run_id: int, *, seconds: float = TURN_SECONDS) -> bool:
     return work(_next_chunk, dry_run_id, seconds=seconds)
 
 
-@transaction.atomic
 def take_stale(model: Any = DryRun) -> list[int]:
     """What has lost its job, marked as asked for again; one that gets nowhere is given up. Also for other trials."""
-    stale = model.objects.filter(state=DryRunState.RUNNING, touched_at__lt=Now() - STALE_AFTER)
-    found = list(stale.order_by("pk").select_for_update(skip_locked=True))
-    for one in found:
-        if one.tries >= MOST_TRIES:
-            note = f"No job got on with it, {MOST_TRIES} times in a row: the log of the jobs process says why."
-            one.move_to(DryRunState.FAILED, ended_at=Now(), note=note)
-    keys = [one.pk for one in found if one.tries < MOST_TRIES]
-    model.objects.filter(pk__in=keys).update(touched_at=Now(), tries=F("tries") + 1)
-    return keys
+    return take_lost(model.objects.filter(state=DryRunState.RUNNING), _give_up)
+
+
+def _give_up(one: Any, note: str) -> None:
+    one.move_to(DryRunState.FAILED, ended_at=Now(), note=note)
 
 
 @transaction.atomic

@@ -20,6 +20,11 @@ from accounts.site import is_founding
 from accounts.snapshots import Snapshot, difference, snapshot
 from opsdesk.lib import clock
 
+# What an organization asks for before somebody gets in, decides about much, or changes what others may.
+_GUARDS = {
+    *("rules_need_second_person", "rights_need_second_person", "recovery_signatures"),
+    *("factor_roles", "confirm_above_minor", "confirm_minutes"),
+}
 # Rights come from roles; Django's own groups would be a second, silent source of them. Second factors are nobody's
 # but their owner's.
 admin.site.unregister(Group)
@@ -86,10 +91,8 @@ class OrganizationAdmin(RecordedAdmin):
         return bool(request.user.is_superuser)
 
     def asks_second_person(self, was: Snapshot, now: Snapshot, *, change: bool) -> bool:
-        """What asks for fewer people; the kill switch and the rest take effect at once."""
-        return change and bool(
-            {"rules_need_second_person", "rights_need_second_person", "recovery_signatures"} & set(now)
-        )
+        """What may ask for fewer people, or for less of each; the kill switch and the rest take effect at once."""
+        return change and bool(_GUARDS & set(now))
 
     def are_two_asked(self, request: HttpRequest, row: Organization, form: Any) -> bool:
         """The row itself says so, and may say otherwise by now."""

@@ -7,17 +7,25 @@ whose job was killed, or lost by the queue, is found by whoever sweeps; so one t
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import django_rq
 import structlog
 from django.db import transaction
+from django.db.models import F, QuerySet
+from django.db.models.functions import Now
 from redis.exceptions import RedisError
 
 log = structlog.get_logger(__name__)
 QUEUE = "default"
 # A job gives others their turn after this long.
 TURN_SECONDS = 20.0
+# A running row that no job has touched for this long has lost its job.
+STALE_AFTER = timedelta(seconds=30)
+# After so many lost jobs in a row it is not the job's fault.
+MOST_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -61,3 +69,18 @@ def work(chunk: Callable[[int], bool], key: int, *, seconds: float = TURN_SECOND
         if time.monotonic() > end:
             return True
     return False
+
+
+@transaction.atomic
+def take_lost(running: "QuerySet[Any]", give_up: Callable[[Any, str], object]) -> list[int]:
+    """Of rows that run (with `touched_at` and `tries`) those that have lost their job, marked as asked for again.
+
+    One that gets nowhere is handed to `give_up` with the reason instead.
+    """
+    found = list(running.filter(touched_at__lt=Now() - STALE_AFTER).order_by("pk").select_for_update(skip_locked=True))
+    for row in found:
+        if row.tries >= MOST_TRIES:
+            give_up(row, f"No job got on with it, {MOST_TRIES} times in a row: the log of the jobs process says why.")
+    keys = [row.pk for row in found if row.tries < MOST_TRIES]
+    running.filter(pk__in=keys).update(touched_at=Now(), tries=F("tries") + 1)
+    return keys

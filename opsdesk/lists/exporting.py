@@ -12,7 +12,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
-from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -20,7 +19,7 @@ from accounts.models import Membership
 from accounts.roles import Permission
 from auditlog.services import Actor, record
 from opsdesk.lib import clock
-from opsdesk.lib.errands import TURN_SECONDS, Errand, work
+from opsdesk.lib.errands import TURN_SECONDS, Errand, take_lost, work
 from opsdesk.lib.errors import DomainError
 from opsdesk.lists import sheets
 from opsdesk.lists.registry import LISTS, ListPage
@@ -28,9 +27,6 @@ from opsdesk.models import Export, ExportPart
 from opsdesk.states import ExportState
 
 CHUNK = 2_000
-# An export that no job has touched for this long has lost its job.
-STALE_AFTER = timedelta(seconds=30)
-MOST_TRIES = 5
 MOST_AT_ONCE = 3  # of one person
 KEPT = timedelta(hours=24)
 
@@ -81,15 +77,7 @@ def carry_on(export_id: int, *, seconds: float = TURN_SECONDS) -> bool:
 
 def wake_stale() -> int:
     """Ask again for exports on which no job has worked for a while; one that gets nowhere is given up."""
-    with transaction.atomic():
-        stale = Export.objects.filter(state=ExportState.RUNNING, touched_at__lt=Now() - STALE_AFTER)
-        found = list(stale.order_by("pk").select_for_update(skip_locked=True))
-        for export in found:
-            if export.tries >= MOST_TRIES:
-                _give_up(export, f"No job got on with it, {MOST_TRIES} times in a row.")
-        keys = [export.pk for export in found if export.tries < MOST_TRIES]
-        Export.objects.filter(pk__in=keys).update(touched_at=Now(), tries=F("tries") + 1)
-    return _ERRAND.wake(keys)
+    return _ERRAND.wake(take_lost(Export.objects.filter(state=ExportState.RUNNING), _give_up))
 
 
 def remove_expired() -> int:

@@ -13,7 +13,6 @@ from auditlog.models import Entry
 from opsdesk.lib import clock, errands
 from tests import factories
 from tests.approvals.thresholds import make_flip, make_trial
-from workflows import dry_runs
 from workflows.errors import Unpublishable
 from workflows.models import Case
 from workflows.states import DryRunState, RunState, Tier
@@ -120,12 +119,12 @@ def test_a_trial_goes_on_where_a_killed_job_left_it(desk, decided, monkeypatch):
 
 def test_a_lost_job_is_asked_for_again_and_given_up_at_last(desk, pushed):
     trial = trials.ask(desk[2], by=desk[1].tomasz)
-    for _ in range(dry_runs.MOST_TRIES + 1):
+    for _ in range(errands.MOST_TRIES + 1):
         Trial.objects.filter(pk=trial.pk).update(touched_at=clock.now() - timedelta(minutes=1))
         trials.wake_stale()
 
     trial.refresh_from_db()
-    assert pushed.count(trial.pk) == dry_runs.MOST_TRIES
+    assert pushed.count(trial.pk) == errands.MOST_TRIES
     assert trial.state == DryRunState.FAILED
     assert "No job got on with it" in trial.note
 

@@ -15,7 +15,7 @@ from accounts.roles import Role
 from auditlog.models import Entry
 from auditlog.services import Actor
 from opsdesk.demo import organization as demonstration
-from opsdesk.lib import clock
+from opsdesk.lib import clock, errands
 from opsdesk.lists import exporting
 from opsdesk.lists.registry import LISTS
 from opsdesk.models import Export, ExportPart
@@ -218,11 +218,11 @@ def test_one_that_lost_its_job_is_asked_for_again_and_in_the_end_given_up(organi
     long_ago = clock.now() - timedelta(minutes=5)
 
     woken = []
-    for _ in range(exporting.MOST_TRIES + 1):
+    for _ in range(errands.MOST_TRIES + 1):
         Export.objects.filter(pk=export.pk).update(touched_at=long_ago)
         woken.append(exporting.wake_stale())
 
-    assert woken == [1] * exporting.MOST_TRIES + [0]
+    assert woken == [1] * errands.MOST_TRIES + [0]
     export.refresh_from_db()
     assert (export.state, "No job" in export.note) == (ExportState.FAILED, True)
 

@@ -158,11 +158,11 @@ def test_a_lost_job_is_asked_for_again_and_given_up_after_five(desk, decided):
 
     assert dry_runs.take_stale() == []
     taken = []
-    for _ in range(dry_runs.MOST_TRIES + 1):
+    for _ in range(errands.MOST_TRIES + 1):
         rows.update(touched_at=clock.now() - timedelta(minutes=1))
         taken.append(dry_runs.take_stale())
 
-    assert taken == [*[[dry_run.pk]] * dry_runs.MOST_TRIES, []]
+    assert taken == [*[[dry_run.pk]] * errands.MOST_TRIES, []]
     dry_run.refresh_from_db()
     assert dry_run.state == DryRunState.FAILED
     assert "5 times in a row" in dry_run.note
