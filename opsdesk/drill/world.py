@@ -1,6 +1,5 @@
 """The pretend outside of one drill: sandbox processes of its own, on free ports, gone when it is over."""
 
-import http.client
 import json
 import re
 import select
@@ -15,11 +14,13 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
+from integrations.errors import AddressRefused
 from integrations.http.addresses import letting_through
+from integrations.http.transport import Limits, NoAnswer, exchange
 from opsdesk.lib.errors import DomainError
 
 START_SECONDS = 30.0
-_ANSWER_WITHIN = 10.0
+_LIMITS = Limits(read=10.0, total=10.0)
 _ADDRESS = re.compile(r"http://127\.0\.0\.1:[0-9]+")
 
 
@@ -36,18 +37,13 @@ class World:
 
     def control(self, path: str, wish: object) -> None:
         """Turn a switch of the gateway. Raises NoWorld with its own words when it refuses."""
-        connection = http.client.HTTPConnection(urlsplit(self.gateway).netloc, timeout=_ANSWER_WITHIN)
+        body, headers = json.dumps(wish).encode(), {"Content-Type": "application/json"}
         try:
-            body = json.dumps(wish)
-            connection.request("POST", f"/_sandbox/{path}", body, {"content-type": "application/json"})
-            answer = connection.getresponse()
-            text = answer.read().decode(errors="replace")
-        except (OSError, http.client.HTTPException) as trouble:
+            answer = exchange("POST", f"{self.gateway}/_sandbox/{path}", headers=headers, body=body, limits=_LIMITS)
+        except (NoAnswer, AddressRefused) as trouble:
             raise NoWorld(f"The sandbox does not answer: {trouble}") from trouble
-        finally:
-            connection.close()
         if answer.status >= 400:
-            raise NoWorld(f"The sandbox refused {path}: {text[:200]}")
+            raise NoWorld(f"The sandbox refused {path}: {answer.body.decode(errors='replace')[:200]}")
 
 
 @contextmanager

@@ -135,13 +135,15 @@ def test_four_eyes_are_not_switched_off_by_two(desk, second, asked):
     """Nor those over rules, with which whoever lowered the thresholds could publish them alone."""
     kept = organization_data(asked, rights_need_second_person="on")
 
-    for less in ({"rights_need_second_person": ""}, {"rules_need_second_person": ""}, {"recovery_signatures": "2"}):
+    fewer_people = [{"rights_need_second_person": ""}, {"rules_need_second_person": ""}, {"recovery_signatures": "2"}]
+    for less in (*fewer_people, {"confirm_minutes": "60"}, {"confirm_above_minor": "90000"}):
         proposed_by(desk, address(asked), {**kept, **less})
     desk.post(address(asked), {**kept, "acting_enabled": ""})
 
     stored = Organization.objects.get(pk=asked.pk)
     assert stored.rights_need_second_person
     assert stored.rules_need_second_person
+    assert (stored.confirm_minutes, stored.confirm_above_minor) == (asked.confirm_minutes, asked.confirm_above_minor)
     assert not stored.acting_enabled  # the kill switch waits for nobody
     assert "was changed since this was proposed" in put_in_force(second, Proposal.objects.last())
 
