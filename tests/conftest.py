@@ -64,7 +64,8 @@ _GUARDS = """
 DO $guards$
 DECLARE each record;
 BEGIN
-    FOR each IN SELECT tgrelid::regclass AS name, tgname FROM pg_trigger WHERE tgtype & 32 <> 0 AND NOT tgisinternal LOOP
+    FOR each IN SELECT tgrelid::regclass AS name, tgname FROM pg_trigger
+        WHERE tgtype & 32 <> 0 AND NOT tgisinternal LOOP
         EXECUTE format('ALTER TABLE %s {} TRIGGER %I', each.name, each.tgname);
     END LOOP;
 END $guards$
