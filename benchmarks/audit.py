@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -13,10 +12,8 @@ from benchmarks.figures import LEAST_RUNS, Figure
 PAGE_ENTRIES = int(os.environ.get("OPSDESK_BENCH_ENTRIES") or 2_000_000)
 
 
-def _measured(environment: dict[str, str], *arguments: str, module: str = "benchmarks.entries") -> dict[str, float]:
-    command = [sys.executable, "-m", module, *arguments]
-    done = subprocess.run(command, env=environment, check=True, cwd=place.ROOT, stdout=subprocess.PIPE, text=True)
-    found: dict[str, float] = json.loads(done.stdout)
+def _measured(environment: dict[str, str], *arguments: str, module: str = "entries") -> dict[str, float]:
+    found: dict[str, float] = json.loads(place.output_of(environment, module, *arguments))
     return found
 
 
@@ -42,8 +39,8 @@ def verifying() -> Iterator[Figure]:
 def reading() -> Iterator[Figure]:
     """The first page of the audit log and of each of its filters, in milliseconds: the slowest of them counts."""
     with place.desk("--without-workers", "--without-replay") as environment:
-        _measured(environment, "fill", str(PAGE_ENTRIES), module="benchmarks.reading")
-        rounds = [_measured(environment, "measure", module="benchmarks.reading") for _ in range(LEAST_RUNS)]
+        _measured(environment, "fill", str(PAGE_ENTRIES), module="reading")
+        rounds = [_measured(environment, "measure", module="reading") for _ in range(LEAST_RUNS)]
     for query in rounds[0]:
         print(f"  /audit/?{query}: {rounds[0][query]:.0f} ms", file=sys.stderr)
     yield Figure("audit.page_ms", "ms", [max(each.values()) for each in rounds])

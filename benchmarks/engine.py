@@ -41,17 +41,17 @@ def five_steps() -> Iterator[Figure]:
     theirs: list[Round] = []
     writes: list[float] = []
     with place.desk("--without-replay", settings="benchmarks.settings") as environment:
-        _of_the_desk(environment, "five", "prepare")
+        place.output_of(environment, "five", "prepare")
         database = _database(environment)
         with psycopg.connect(database, autocommit=True) as connection:
             connection.execute("CREATE DATABASE durable")
         durable = database.replace("/opsdesk?", "/durable?")
         _of_durable("prepare", durable)
-        _of_the_desk(environment, "five", "run", str(WARM_UP))
+        place.output_of(environment, "five", "run", str(WARM_UP))
         for _ in range(ROUNDS):
             theirs.append(_their_round(environment, durable))
             ours.append(_our_round(environment, database))
-            writes.append(float(_of_the_desk(environment, "writes", str(WRITE_SECONDS))))
+            writes.append(float(place.output_of(environment, "writes", str(WRITE_SECONDS))))
     yield Figure("engine.five_steps", "runs/s", [r.rate for r in ours], [r.rate for r in theirs])
     yield Figure("engine.share_of_write_limit", "runs/s", [r.rate for r in ours], writes)
     yield Figure("engine.commits_per_run", "commits", [r.commits for r in ours], [r.commits for r in theirs])
@@ -61,16 +61,16 @@ def five_steps() -> Iterator[Figure]:
 def claiming() -> Iterator[Figure]:
     """A claim of 20 among 50,000 due runs, beside the bare statement: one order, no joins, no update."""
     with place.desk("--without-replay", "--without-workers") as environment:
-        _of_the_desk(environment, "claims", "fill")
-        pairs = [json.loads(_of_the_desk(environment, "claims", "measure")) for _ in range(ROUNDS)]
+        place.output_of(environment, "claims", "fill")
+        pairs = [json.loads(place.output_of(environment, "claims", "measure")) for _ in range(ROUNDS)]
     yield Figure("engine.claim_ms_50k", "ms", [ours for ours, _ in pairs], [bare for _, bare in pairs])
 
 
 def crowd() -> Iterator[Figure]:
     """While 50,000 runs are due: the slowest of a hundred pages, and how long an urgent case takes to its end."""
     with place.desk("--without-replay", settings="benchmarks.settings") as environment:
-        _of_the_desk(environment, "crowd", "prepare")
-        rounds = [json.loads(_of_the_desk(environment, "crowd", "measure")) for _ in range(ROUNDS)]
+        place.output_of(environment, "crowd", "prepare")
+        rounds = [json.loads(place.output_of(environment, "crowd", "measure")) for _ in range(ROUNDS)]
     yield Figure("engine.pages_p99_ms_50k", "ms", [page for page, _ in rounds])
     yield Figure("engine.urgent_case_s_50k", "s", [urgent for _, urgent in rounds])
 
@@ -79,13 +79,13 @@ def memory() -> Iterator[Figure]:
     """By how many megabytes 20,000 runs let the one process grow that works them off, once it is warm."""
     grown: list[float] = []
     with place.desk("--without-replay", "--without-workers", settings="benchmarks.settings") as environment:
-        _of_the_desk(environment, "five", "prepare")
+        place.output_of(environment, "five", "prepare")
         with _one_worker(environment) as worker:
-            _of_the_desk(environment, "five", "run", str(MEMORY_WARM_UP))
+            place.output_of(environment, "five", "run", str(MEMORY_WARM_UP))
             for _ in range(ROUNDS):
                 [child] = worker.children()
                 before = child.memory_info().rss
-                _of_the_desk(environment, "five", "run", str(MEMORY_RUNS))
+                place.output_of(environment, "five", "run", str(MEMORY_RUNS))
                 assert [each.pid for each in worker.children()] == [child.pid], "The worker was replaced meanwhile."
                 grown.append((child.memory_info().rss - before) / 1024**2)
     yield Figure("engine.memory_growth_mb", "MB", grown)
@@ -95,7 +95,7 @@ def _our_round(environment: Environment, database: str) -> Round:
     time.sleep(2)
     pid = int(environment["BENCH_PID"])
     commits, cpu = _commits(database, "opsdesk"), place.cpu_seconds(pid)
-    rate = float(_of_the_desk(environment, "five", "run", str(RUNS)))
+    rate = float(place.output_of(environment, "five", "run", str(RUNS)))
     used = (place.cpu_seconds(pid) - cpu) * 1000
     time.sleep(2)  # the statistics of a session arrive late
     return Round(rate, (_commits(database, "opsdesk") - commits) / RUNS, used / RUNS)
@@ -166,12 +166,6 @@ def _one_worker(environment: Environment) -> Iterator[psutil.Process]:
         finally:
             process.terminate()
             process.wait(60)
-
-
-def _of_the_desk(environment: Environment, module: str, *arguments: str) -> str:
-    command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
-    done = subprocess.run(command, env=environment, check=True, cwd=place.ROOT, stdout=subprocess.PIPE, text=True)
-    return done.stdout
 
 
 def _of_durable(verb: str, durable: str, *arguments: str) -> None:

@@ -1,8 +1,6 @@
 """Finding and deciding beside a million cases, 50,000 of them open."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 
 from benchmarks import place
@@ -12,15 +10,9 @@ ROUNDS = 3
 FEW, MANY = (10_000, 500), (1_000_000, 49_500)  # cases in all, and how many of those added are open
 
 
-def _of_the_desk(environment: Mapping[str, str], *arguments: str) -> str:
-    command = [sys.executable, "-m", "benchmarks.many", *arguments]
-    done = subprocess.run(command, env=dict(environment), check=True, cwd=place.ROOT, stdout=subprocess.PIPE, text=True)
-    return done.stdout
-
-
 def _rounds(environment: Mapping[str, str], cases: int, waiting: int) -> list[dict[str, float]]:
-    _of_the_desk(environment, "fill", str(cases), str(waiting))
-    return [json.loads(_of_the_desk(environment, "measure")) for _ in range(ROUNDS)]
+    place.output_of(environment, "many", "fill", str(cases), str(waiting))
+    return [json.loads(place.output_of(environment, "many", "measure")) for _ in range(ROUNDS)]
 
 
 def million() -> Iterator[Figure]:

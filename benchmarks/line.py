@@ -1,7 +1,5 @@
 """Instant refunds through the whole line: web, workers, PostgreSQL and gateway on this machine."""
 
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -12,13 +10,6 @@ from benchmarks.figures import Figure
 RUNS, REFUNDS = 3, 400
 
 
-def _manage(environment: dict[str, str], *arguments: str) -> str:
-    command = [sys.executable, "-m", "benchmarks.refunds", *arguments]
-    return subprocess.run(
-        command, env=environment, check=True, cwd=place.ROOT, stdout=subprocess.PIPE, text=True
-    ).stdout
-
-
 def instant_refunds() -> Iterator[Figure]:
     """Refunds verified a second, against the same gateway calls made one after another by a loop without a desk."""
     rates: list[float] = []
@@ -27,11 +18,11 @@ def instant_refunds() -> Iterator[Figure]:
     with place.desk("--without-replay") as environment:
         for run in range(RUNS):
             prefix = f"B{run}{uuid.uuid4().hex[:8]}"
-            _manage(environment, "prepare", prefix, str(REFUNDS))
-            loops.append(float(_manage(environment, "loop", prefix, "100")))
+            place.output_of(environment, "refunds", "prepare", prefix, str(REFUNDS))
+            loops.append(float(place.output_of(environment, "refunds", "loop", prefix, "100")))
             time.sleep(2)
             before = place.cpu_seconds(int(environment["BENCH_PID"]))
-            rates.append(float(_manage(environment, "line", prefix, str(REFUNDS))))
+            rates.append(float(place.output_of(environment, "refunds", "line", prefix, str(REFUNDS))))
             cpu.append((place.cpu_seconds(int(environment["BENCH_PID"])) - before) * 1000 / REFUNDS)
     yield Figure("line.instant_refunds", "verified refunds/s", rates, loops)
     yield Figure("line.cpu_ms_per_refund", "ms", cpu)

@@ -8,13 +8,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
 import psutil
+
+from opsdesk.embedded.addresses import AS_OWNER
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTS = ("OPSDESK_PORT", "OPSDESK_GATEWAY_PORT", "OPSDESK_INBOX_PORT", "OPSDESK_SMTP_PORT")
@@ -72,6 +74,14 @@ def _wait_until_open(process: "subprocess.Popen[bytes]", port: str, log: Path) -
         except (URLError, OSError):
             time.sleep(0.2)
     raise RuntimeError(f"The desk to measure did not open:\n{log.read_text()[-3000:]}")
+
+
+def output_of(environment: Mapping[str, str], module: str, *arguments: str) -> str:
+    """What a module of the benches prints; it runs beside the desk as the tables' owner, who may analyse them."""
+    command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
+    as_owner = {**environment, AS_OWNER: "1"}
+    done = subprocess.run(command, env=as_owner, check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    return done.stdout
 
 
 def cpu_seconds(pid: int) -> float:
