@@ -115,7 +115,10 @@ def main(database: str) -> None:
     # Loaded here, so that no errand has to: the desk, its Celery, its web server's door.
     for module in ("opsdesk.celery", "opsdesk.urls", "tests.integrations.senders", "tests.plugins.line"):
         import_module(module)
-    import_module("opsdesk.celery").app.loader.import_default_modules()
+    celery = import_module("opsdesk.celery").app
+    celery.loader.import_default_modules()
+    celery.finalize()
+    assert celery.amqp and celery.events
     tell({"ready": True})
     for line in sys.stdin:
         wish = json.loads(line)
