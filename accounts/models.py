@@ -37,7 +37,8 @@ class Organization(models.Model):
     rules_need_second_person = models.BooleanField(
         default=True,
         db_default=True,
-        help_text="Rules and thresholds are put in force by another person than the one who changed them last.",
+        help_text="Workflow versions, rules and thresholds are put in force by another person than the one who changed "
+        "them last.",
     )
     rights_need_second_person = models.BooleanField(
         default=False,

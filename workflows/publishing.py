@@ -1,6 +1,7 @@
 """Definitions: taken in and given out as YAML packs, drafted, checked, published."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError
@@ -28,7 +29,7 @@ __all__ = [
     "publish_rules",
 ]
 
-VERSIONS = Editions(WorkflowVersion, "workflows.version", check)
+VERSIONS = Editions(WorkflowVersion, "workflows.version", check, partial(second_person, what="steps"))
 RULE_SETS = Editions(RuleSet, "workflows.rule_set", check_rules, second_person)
 publish = VERSIONS.publish
 publish_rules = RULE_SETS.publish
@@ -48,7 +49,7 @@ def new_draft(version: WorkflowVersion, *, by: User | None, reason: str) -> Work
     """A copy of a version to edit."""
     with VERSIONS.drafting(version.workflow, by=by, reason=reason, source=str(version)) as number:
         content = {name: getattr(version, name) for name in _IN_VERSION}
-        copy = WorkflowVersion.objects.create(workflow=version.workflow, number=number, **content)
+        copy = WorkflowVersion.objects.create(workflow=version.workflow, number=number, edited_by=by, **content)
         _copy_rows(version.steps.all(), version=copy)
         _copy_rows(version.triggers.all(), version=copy)
     return copy
@@ -89,7 +90,7 @@ def import_pack(
     )
     with VERSIONS.drafting(workflow, by=by, reason=reason, verb="imported") as number:
         chosen = {name: content[name] for name in _IN_VERSION if name in content}
-        version = WorkflowVersion(workflow=workflow, number=number, **chosen)
+        version = WorkflowVersion(workflow=workflow, number=number, edited_by=by, **chosen)
         _sound(version, "The pack", "workflow").save()
         Step.objects.bulk_create(
             _sound(Step(version=version, position=position, **row), f"Step {position}", "version")

@@ -148,7 +148,7 @@ def drafts_of(model: Any) -> Any:
             return cast("QuerySet[Any]", model.objects.none())
         found = model.objects.filter(
             workflow__organization_id=look.member.organization_id, state=VersionState.DRAFT
-        ).select_related("workflow")
+        ).select_related("workflow", "edited_by")
         late = found if look.everything else found.filter(drafted_at__lt=look.now - DRAFT_LONG)
         return cast("QuerySet[Any]", late.order_by("drafted_at"))
 

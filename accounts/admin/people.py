@@ -95,8 +95,14 @@ class OrganizationAdmin(RecordedAdmin):
         return change and bool(_GUARDS & set(now))
 
     def are_two_asked(self, request: HttpRequest, row: Organization, form: Any) -> bool:
-        """The row itself says so, and may say otherwise by now."""
-        return bool(form.before.get("rights_need_second_person"))
+        """The row itself says so, and may say otherwise by now.
+
+        Four eyes over what decides are not closed by two, wherever there are two people to look with.
+        """
+        if form.before.get("rights_need_second_person"):
+            return True
+        closed = form.before.get("rules_need_second_person") and not row.rules_need_second_person
+        return bool(closed) and len(proposals.admins_of(row.pk)) > 1
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Two people are asked for only where there are two."""

@@ -9,7 +9,6 @@ from django.db.models.functions import Now
 from django.http import HttpRequest
 
 from accounts.recorded import OwnInline, RecordedForm
-from accounts.snapshots import Snapshot
 from approvals.bands import in_words, scope_of_band
 from approvals.models import Policy, Threshold
 from approvals.policies import POLICIES, new_draft_policy
@@ -106,9 +105,7 @@ class PolicyAdmin(EditionAdmin):
     form = PolicyForm
     inlines = [ThresholdInline]
     retired_words = "No threshold is asked then, so people decide about every case."
-    list_display = [*EditionAdmin.list_display, "edited_by"]
-    list_select_related = [*EditionAdmin.list_select_related, "edited_by"]
-    readonly_fields = ["edited"]
+    edited_also = {"edited_at": Now()}
     fieldsets = [
         (
             None,
@@ -126,16 +123,3 @@ class PolicyAdmin(EditionAdmin):
         """One line a band."""
         rows = edition.thresholds.order_by("currency", "reason", "segment", "channel", "above_minor")
         return [" ".join(filter(None, [band.currency, str(band), in_words(scope_of_band(band))])) for band in rows]
-
-    @admin.display(description="changed last by")
-    def edited(self, policy: Policy) -> str:
-        """Who changed it last, and so does not publish it where four eyes are asked."""
-        return str(policy.edited_by or "the desk")
-
-    def tell(
-        self, request: HttpRequest, row: Any, before: Snapshot, after: Snapshot, *, reason: str, change: bool
-    ) -> None:
-        """Record the change, and who made it."""
-        super().tell(request, row, before, after, reason=reason, change=change)
-        if before != after:
-            Policy.objects.filter(pk=row.pk).update(edited_by=request.user, edited_at=Now())

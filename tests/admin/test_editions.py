@@ -1,14 +1,17 @@
 """Editions of rules and versions: compared, published by a second person, taken back, retired."""
 
 import pytest
+from django.urls import reverse
 
+from accounts.models import Membership
 from accounts.roles import Role
 from auditlog.models import Entry
 from tests.admin.conftest import signed_in
-from tests.admin.sent import WHY, page, publish, rule_data
+from tests.admin.sent import WHY, page, publish, rule_data, steps_data
+from tests.admin.test_people import change, organization_data
 from tests.definitions import make_member
-from workflows.models import RuleSet
-from workflows.publishing import new_draft, new_draft_rules
+from workflows.models import RuleSet, WorkflowVersion
+from workflows.publishing import export_pack, new_draft, new_draft_rules
 
 
 @pytest.fixture
@@ -46,6 +49,43 @@ def test_a_second_account_is_no_second_person(desk, tomasz, acme, rule_set):
     publish(signed_in(twin), draft)
 
     assert RuleSet.objects.get(pk=draft.pk).state == "draft"
+
+
+def test_who_changed_the_steps_last_does_not_put_them_in_force(desk, lena, version):
+    """Whether by hand, by the way back or by a pack: another person does."""
+    desk.post(page(version, "copy"), WHY)
+    edited = WorkflowVersion.objects.get(state="draft")
+    WorkflowVersion.objects.filter(pk=edited.pk).update(edited_by=None)
+    assert desk.post(page(edited), {**steps_data(edited), "priority": "20"}).status_code == 302
+    place = reverse("admin:workflows_workflowversion_import")
+    assert desk.post(place, {"text": export_pack(edited, rules=False), **WHY}).status_code == 302
+    imported = WorkflowVersion.objects.get(number=3)
+
+    seen = desk.get(page(edited, "publish")).content.decode()
+    for draft in (edited, imported):
+        publish(desk, draft)
+
+    assert "changed these steps last, so another person puts them in force." in seen
+    assert not Entry.objects.filter(verb="workflows.version.published", user__isnull=False).exists()
+    assert publish(lena, edited).status_code == 302
+    assert lena.post(page(version, "revert"), WHY).status_code == 302
+    back = WorkflowVersion.objects.get(number=4)
+    publish(lena, back)
+    assert WorkflowVersion.objects.get(state="published") == edited
+    publish(desk, back)
+    assert WorkflowVersion.objects.get(state="published") == back
+
+
+def test_four_eyes_over_editions_are_not_closed_by_one_of_two(desk, acme, lena):
+    """Though changes of rights need one person only here; a lone admin may, and it is told."""
+    without = {**organization_data(acme), "rules_need_second_person": ""}
+    desk.post(change(acme), without)
+    asked = type(acme).objects.get(pk=acme.pk).rules_need_second_person
+    Membership.objects.filter(user__username="lena").update(role=Role.VIEWER)
+    desk.post(change(acme), without)
+
+    assert asked and not type(acme).objects.get(pk=acme.pk).rules_need_second_person
+    assert Entry.objects.filter(verb="accounts.organization.changed").count() == 1
 
 
 def test_an_organization_may_go_without_a_second_person(desk, acme, rule_set):

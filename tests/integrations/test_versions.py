@@ -35,7 +35,7 @@ def test_runs_that_wait_for_days_finish_on_the_version_they_began_with(line: Lin
 
     draft = new_draft(first, by=line.cast.tomasz, reason="Another order.")
     draft.steps.filter(key="refund").update(key="pay_back")
-    second = publish(draft, by=line.cast.tomasz, reason="Another order.")
+    second = publish(draft, by=line.cast.ines, reason="Another order.")
     line.let_pass(days=3)
     new = ask_many(line, 2, "300.00")
     approve_all(line.cast.ben)

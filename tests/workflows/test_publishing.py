@@ -232,7 +232,7 @@ def test_a_rule_that_could_not_be_evaluated_is_not_published(acme, condition, sa
 
 def test_publishing_retires_the_edition_before_and_says_so(acme, ada):
     first = publish_pack(acme, PACK, by=None, reason="Works")
-    draft = new_draft(first, by=ada, reason="Better order")
+    draft = new_draft(first, by=None, reason="Better order")
 
     second = publish(draft, by=ada, reason="Better order")
 

@@ -11,7 +11,6 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounts.recorded import OwnInline
-from accounts.snapshots import Snapshot
 from opsdesk.lib.errors import DomainError
 from workflows import comparing, dry_run_jobs, rules
 from workflows.admin.catalogue import facts_in_use
@@ -58,9 +57,6 @@ class RuleSetAdmin(EditionAdmin):
     change_form_template = "admin/rule_set_change_form.html"
     form = RuleSetForm
     inlines = [RuleInline]
-    list_display = [*EditionAdmin.list_display, "edited_by"]
-    list_select_related = [*EditionAdmin.list_select_related, "edited_by"]
-    readonly_fields = ["edited"]
     fieldsets = [
         (
             None,
@@ -72,11 +68,6 @@ class RuleSetAdmin(EditionAdmin):
         ),
     ]
 
-    @admin.display(description="changed last by")
-    def edited(self, rule_set: RuleSet) -> str:
-        """Who changed it last, and so does not publish it where four eyes are asked."""
-        return str(rule_set.edited_by or "the desk")
-
     def describe(self, edition: RuleSet) -> list[str]:
         """One line a rule."""
         return [f"{rule.name}: {rules.words(rule)}" for rule in edition.rules.order_by("position")]
@@ -85,14 +76,6 @@ class RuleSetAdmin(EditionAdmin):
         """The last finished dry run of just these rules."""
         content = content_of(edition)
         return edition.dry_runs.filter(content=content, state=DryRunState.DONE).order_by("-pk").first()
-
-    def tell(
-        self, request: HttpRequest, row: Any, before: Snapshot, after: Snapshot, *, reason: str, change: bool
-    ) -> None:
-        """Record the change, and who made it."""
-        super().tell(request, row, before, after, reason=reason, change=change)
-        if before != after:
-            RuleSet.objects.filter(pk=row.pk).update(edited_by=request.user)
 
     def get_urls(self) -> list[URLPattern]:
         """The catalogue of facts stands beside the rules."""

@@ -109,7 +109,7 @@ class VersionAdmin(EditionAdmin):
         (
             None,
             {
-                "fields": ["workflow", "case_kind"],
+                "fields": ["workflow", "case_kind", "edited"],
                 "description": "Runs keep the version they began with; publishing concerns new cases only.",
             },
         ),

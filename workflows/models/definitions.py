@@ -68,6 +68,10 @@ class WorkflowVersion(Movable):
     drafted_at = models.DateTimeField(db_default=Now(), editable=False)
     published_at = models.DateTimeField(null=True, editable=False)
     published_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, editable=False, related_name="+")
+    edited_by = models.ForeignKey(
+        User, on_delete=models.PROTECT, null=True, editable=False, related_name="+",
+        help_text="Who changed it last; empty where the desk itself filled it.",
+    )  # fmt: skip
 
     class Meta:
         ordering = ["workflow", "-number"]
