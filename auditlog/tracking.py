@@ -119,6 +119,7 @@ UNTRACKED: dict[str, str] = {
     "auditlog.Entry": "It is the log: the database refuses to change or remove a row.",
     "auditlog.Change": "It is the log: the database refuses to change or remove a row.",
     "auditlog.Seal": "It is only added to, and its heads are handed outside.",
+    "auditlog.ChangeSeal": "It is only added to, and the seals over entries name its heads.",
     "auditlog.Handing": "It is a history, only added to.",
     "auditlog.Removal": "It is a history, only added to; a tombstone in the log says the same.",
     "auditlog.Erasure": "It is a history, written by the database's own function.",

@@ -11,14 +11,14 @@ from django.db import connection, transaction
 from django.db.models import Model
 from psycopg import sql
 
-from auditlog.models import Change, Entry, Erasure, Handing, Removal, Seal
+from auditlog.models import Change, ChangeSeal, Entry, Erasure, Handing, Removal, Seal
 
 ALL, ADD_ONLY = ("SELECT", "INSERT", "UPDATE", "DELETE"), ("SELECT", "INSERT")
 MIGRATIONS = "django_migrations"
 # What the database writes by itself into an entry: its key, its moment and so on. Nobody may say these.
 OWN_WORDS = {Entry._meta.db_table: frozenset({"id", "at", "salt", "transaction"})}
 # Everything else that would change or remove a row, or switch off what forbids it, is for the owner alone.
-APPEND_ONLY = frozenset(model._meta.db_table for model in (Entry, Change, Seal, Handing, Removal, Erasure))
+APPEND_ONLY = frozenset(model._meta.db_table for model in (Entry, Change, Seal, ChangeSeal, Handing, Removal, Erasure))
 # Written by the owner's functions and triggers alone.
 READ_ONLY = frozenset({Change._meta.db_table, Erasure._meta.db_table})
 

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from hashlib import sha256
 
-from auditlog.models import Seal
+from auditlog.models import ChangeSeal, Seal
 
-FORM = 1
+FORM = 2
+# In form 1 a seal said nothing about what the database saw changing.
+FORMS = (1, FORM)
 # What may have to be erased: of these only salted hashes are sealed.
 ERASABLE = ("actor", "reason", "before", "after")
 NOTHING_BEFORE = bytes(32)
@@ -43,6 +45,11 @@ TEXT = (
     f"(jsonb_strip_nulls(to_jsonb(e) - '{{salt,{','.join(ERASABLE)}}}'::text[]) || jsonb_build_object({_HASHED}))::text"
 )
 LEAF = rf"sha256('\x00'::bytea || convert_to({TEXT}, 'UTF8'))"
+# The same of what the database saw changing: it holds no text that may have to be erased.
+CHANGE_LEAVES = (
+    r"string_agg(int8send(c.id) || sha256('\x00'::bytea || convert_to(jsonb_strip_nulls(to_jsonb(c))::text, 'UTF8')), "
+    "''::bytea ORDER BY c.id)"
+)
 LEAVES = f"string_agg(int8send(e.id) || {LEAF}, ''::bytea ORDER BY e.id)"
 
 
@@ -71,6 +78,17 @@ def line_of(seal: Seal) -> str:
     """A seal in its canonical form, without its head."""
     facts = [
         *("opsdesk seal", seal.form, seal.number, seal.after_id, seal.last_id, seal.count),
+        *(bytes(seal.root).hex(), bytes(seal.previous).hex(), moment(seal.sealed_at)),
+    ]
+    if seal.form > 1:
+        facts += [seal.changes_number, bytes(seal.changes_head or NOTHING_BEFORE).hex()]
+    return json.dumps(facts)
+
+
+def line_over_changes(seal: ChangeSeal) -> str:
+    """A seal over changes in its canonical form, without its head."""
+    facts = [
+        *("opsdesk seal over changes", seal.number, seal.after_id, seal.last_id, seal.count),
         *(bytes(seal.root).hex(), bytes(seal.previous).hex(), moment(seal.sealed_at)),
     ]
     return json.dumps(facts)

@@ -23,6 +23,7 @@ def note(report: Report, *, asked_by: str) -> Verification:
         ended_at=Now(),
         next_seal=report.seals + 1,
         entries=report.entries,
+        changes=report.changes,
         heads=report.heads,
         found=report.found,
     )
@@ -44,6 +45,7 @@ def go_on(*, seconds: float = _SECONDS) -> bool:
     # Two workers at the same look: only one of them counts what it has seen.
     Verification.objects.filter(pk=look.pk, next_seal=begin, ended_at=None).update(
         entries=F("entries") + report.entries,
+        changes=F("changes") + report.changes,
         heads=report.heads,
         found=report.found,
         next_seal=report.next_seal or begin + report.seals,

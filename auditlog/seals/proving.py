@@ -71,7 +71,7 @@ def _faults(given: Proof, heads: dict[int, str] | None) -> Iterator[str]:
     root = root_by(
         leaf_of(given["entry"]), given["index"], given["count"], [bytes.fromhex(each) for each in given["path"]]
     )
-    _, _, number, after, last, count, sealed_root, _, _ = seals[0]
+    _, _, number, after, last, count, sealed_root = seals[0][:7]
     if root is None or root.hex() != sealed_root or count != given["count"] or not after < sealed["id"] <= last:
         yield f"Entry {sealed['id']} does not lead to the root of seal {number}."
     for line, following in zip(given["seals"], seals[1:], strict=False):

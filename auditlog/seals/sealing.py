@@ -4,15 +4,30 @@ Keys are drawn in order and committed in any. So the newest key that can be seen
 of a transaction begun afterwards: whoever drew a lower key has a lower number, because the trigger
 `numbered_before_its_keys` gives each writer its number before its first key. Once every transaction with a lower
 number is over, what is not there up to the mark never will be, and these entries are sealed.
+
+So is what the triggers took down, in a chain of its own: whoever changed a row has a number before the trigger draws
+a key. Each seal over entries names the newest head of that chain, so one head outside covers both.
 """
 
 import time
+from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
-from auditlog.models import Entry, Mark, Seal
-from auditlog.seals.form import FORM, LEAVES, NOTHING_BEFORE, WITH_ERASURES, hashes, head_of, line_of
+from auditlog.models import Change, ChangeSeal, Entry, Mark, Seal
+from auditlog.seals.form import (
+    CHANGE_LEAVES,
+    FORM,
+    LEAVES,
+    NOTHING_BEFORE,
+    WITH_ERASURES,
+    hashes,
+    head_of,
+    line_of,
+    line_over_changes,
+)
 from auditlog.seals.merkle import root_of
 from opsdesk.lib import clock
 
@@ -25,17 +40,56 @@ _SECONDS = 20.0
 
 def seal(*, seconds: float = _SECONDS) -> int:
     """Close what is settled, then mark what comes next; returns how many entries were closed."""
-    end, closed = time.monotonic() + seconds, 0
-    limit = _settled_up_to()
-    while limit is not None:
-        if time.monotonic() > end:
-            return closed
-        made = close_next(limit)
-        if made is None:
-            break
-        closed += made.count
-    _mark()
+    begin, closed = time.monotonic(), 0
+    mark = _settled()
+    if mark is not None:
+        # What the database saw comes first, so that the seals over entries name its newest head.
+        _close_changes(mark.last_change_id, end=begin + seconds / 2)
+        while (made := close_next(mark.last_id)) is not None:
+            closed += made.count
+            if time.monotonic() > begin + seconds:
+                return closed
+    _mark(anew=mark is not None)
     return closed
+
+
+def _close_changes(up_to: int, *, end: float) -> None:
+    """Close what the database saw up to that key, or until the time is over: the next beat goes on."""
+    while close_next_changes(up_to) is not None:
+        if time.monotonic() > end:
+            return
+
+
+@transaction.atomic
+def close_next_changes(up_to: int) -> ChangeSeal | None:
+    """Make the next seal over changes up to that key, all of which must be settled; None when nothing is left to do."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
+        if not cursor.fetchone()[0]:
+            return None
+        last = ChangeSeal.objects.defer("leaves").first()
+        after = last.last_id if last else 0
+        cursor.execute(
+            f"SELECT count(*), max(c.id), {CHANGE_LEAVES} FROM (SELECT * FROM auditlog_change "  # noqa: S608 - fixed text
+            "WHERE id > %s AND id <= %s ORDER BY id LIMIT %s) c",
+            [after, up_to, MOST_IN_ONE],
+        )
+        count, newest, leaves = cursor.fetchone()
+    if not count:
+        return None
+    made = ChangeSeal(
+        number=last.number + 1 if last else 1,
+        after_id=after,
+        last_id=newest,
+        count=count,
+        leaves=leaves,
+        root=root_of(hashes(leaves)),
+        previous=bytes(last.head) if last else NOTHING_BEFORE,
+        sealed_at=clock.of_database(),
+    )
+    made.head = head_of(line_over_changes(made))
+    made.save(force_insert=True)
+    return made
 
 
 @transaction.atomic
@@ -55,6 +109,7 @@ def close_next(up_to: int) -> Seal | None:
         count, newest, leaves = cursor.fetchone()
     if not count:
         return None
+    seen = ChangeSeal.objects.defer("leaves").first()
     made = Seal(
         number=last.number + 1 if last else 1,
         form=FORM,
@@ -65,16 +120,18 @@ def close_next(up_to: int) -> Seal | None:
         root=root_of(hashes(leaves)),
         previous=bytes(last.head) if last else NOTHING_BEFORE,
         sealed_at=clock.of_database(),
+        changes_number=seen.number if seen else 0,
+        changes_head=seen.head if seen else None,
     )
     made.head = head_of(line_of(made))
     made.save(force_insert=True)
     return made
 
 
-def _settled_up_to() -> int | None:
-    """The key up to which no transaction can bring anything any more; None while some still can."""
+def _settled() -> Mark | None:
+    """The mark up to which no transaction can bring anything any more; None while some still can."""
     mark = Mark.objects.first()
-    return mark.last_id if mark is not None and mark.horizon <= _oldest_under_way() else None
+    return mark if mark is not None and mark.horizon <= _oldest_under_way() else None
 
 
 def _oldest_under_way() -> int:
@@ -84,16 +141,26 @@ def _oldest_under_way() -> int:
         return int(cursor.fetchone()[0])
 
 
-def _mark() -> None:
-    """Mark the newest entry, unless a mark still waits for transactions."""
-    newest = Entry.objects.order_by("-pk").values_list("pk", flat=True).first()
-    sealed = Seal.objects.values_list("last_id", flat=True).first() or 0
-    if newest is None or newest <= sealed:
+def _mark(*, anew: bool) -> None:
+    """Mark the newest entry and the newest change, unless a mark still waits for transactions.
+
+    `anew`: the one before waits no longer, even where the time was too short to close all below it.
+    """
+    newest = _newest(Entry.objects.order_by("-pk").values_list("pk", flat=True))
+    seen = _newest(Change.objects.order_by("-pk").values_list("pk", flat=True))
+    sealed = _newest(Seal.objects.values_list("last_id", flat=True))
+    closed = _newest(ChangeSeal.objects.values_list("last_id", flat=True))
+    if newest <= sealed and seen <= closed:
         return
-    # The number is drawn now, after the newest entry was read, by a transaction of its own.
+    # The number is drawn now, after the newest keys were read, by a transaction of its own.
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_current_xact_id()::text::bigint")
         number = cursor.fetchone()[0]
-        waiting = Mark.objects.filter(last_id__gt=sealed, horizon__lte=number).first()
-        if waiting is None:
-            Mark.objects.update_or_create(pk=1, defaults={"last_id": newest, "horizon": number, "set_at": Now()})
+        ahead = Q(last_id__gt=sealed) | Q(last_change_id__gt=closed)
+        if anew or not Mark.objects.filter(ahead, horizon__lte=number).exists():
+            found = {"last_id": newest, "last_change_id": seen, "horizon": number, "set_at": Now()}
+            Mark.objects.update_or_create(pk=1, defaults=found)
+
+
+def _newest(keys: "QuerySet[Any, int]") -> int:
+    return keys.first() or 0

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from django.conf import settings
 
-from auditlog.models import Entry, Handing, Seal
+from auditlog.models import Change, ChangeSeal, Entry, Handing, Seal
 from auditlog.seals import handing, looking
 from opsdesk.lib.wording import span
 from opsdesk.watch.findings import Finding, Moment
@@ -18,9 +18,14 @@ LOOKED_WITHIN = looking.EVERY + timedelta(hours=3)
 
 
 def seals_late(moment: Moment) -> Iterator[Finding]:
-    """Entries that have no seal though it is time."""
+    """Entries, and what the database saw beneath them, that have no seal though it is time."""
     sealed = Seal.objects.values_list("last_id", flat=True).first() or 0
-    oldest = Entry.objects.filter(pk__gt=sealed).order_by("pk").only("at").first()
+    closed = ChangeSeal.objects.values_list("last_id", flat=True).first() or 0
+    waits = [
+        Entry.objects.filter(pk__gt=sealed).order_by("pk").only("at").first(),
+        Change.objects.filter(pk__gt=closed).order_by("pk").only("at").first(),
+    ]
+    oldest = min((row for row in waits if row is not None), key=lambda row: row.at, default=None)
     if oldest is not None and moment.silent(oldest.at) > SEALED_WITHIN:
         yield Finding(
             "seals",

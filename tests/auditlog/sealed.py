@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from django.db import connection, transaction
 
 from accounts.models import Organization
-from auditlog.models import Entry, Seal
-from auditlog.seals.sealing import close_next
+from auditlog.models import Change, ChangeSeal, Entry, Seal
+from auditlog.seals.sealing import close_next, close_next_changes
 from auditlog.services import Actor, entry, record_all
 
 
@@ -32,12 +32,22 @@ def tell(organization: Organization, count: int) -> list[Entry]:
 def close(*, most: int = 10) -> list[Seal]:
     """Seal all there is, whatever is under way elsewhere on the server; `most` entries a seal."""
     made = []
+    close_changes()
     newest = Entry.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     after = Seal.objects.values_list("last_id", flat=True).first() or 0
     keys = list(Entry.objects.filter(pk__gt=after, pk__lte=newest).order_by("pk").values_list("pk", flat=True))
     for start in range(0, len(keys), most):
         seal = close_next(keys[start : start + most][-1])
         assert seal is not None
+        made.append(seal)
+    return made
+
+
+def close_changes() -> list[ChangeSeal]:
+    """Seal all that the database saw, whatever is under way elsewhere on the server."""
+    made = []
+    newest = Change.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+    while (seal := close_next_changes(newest)) is not None:
         made.append(seal)
     return made
 

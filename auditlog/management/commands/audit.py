@@ -56,6 +56,7 @@ class Command(BaseCommand):
         report = verifying.verify([*given])
         looking.note(report, asked_by="command")
         known = f"{report.seals} seals over {report.entries} entries and {report.heads} heads were looked at"
+        known += f", and {report.changes} changes that the database saw"
         if report.found:
             self.stdout.write(f"BROKEN  {report.found}\n        {known}.")
             sys.exit(1)
