@@ -6,7 +6,6 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models.functions import Now
-from django.http import HttpRequest
 
 from accounts.recorded import OwnInline, RecordedForm
 from approvals.bands import in_words, scope_of_band
