@@ -1,8 +1,46 @@
-"""Migrations of tables that are large already and in use."""
+"""Migrations of tables that are large already and in use.
 
+A statement that alters a table waits for whoever reads it, and everybody else waits behind it. So it gives up soon,
+lets them through, and comes again.
+"""
+
+import random
+import time
+from collections.abc import Callable
 from typing import Any
 
+import structlog
 from django.contrib.postgres.operations import AddIndexConcurrently
+from django.core.management import call_command
+from django.db import OperationalError, connection
+
+from opsdesk.lib.database import is_busy
+
+log = structlog.get_logger(__name__)
+# For how long everybody else may be held up, and how often it is tried.
+LOCK_SECONDS, TRIES = 2, 10
+_PAUSE = 3.0
+
+
+def migrate(*, pause: Callable[[float], object] = time.sleep) -> None:
+    """Apply what is not applied, again where a table was in use; raises the last refusal.
+
+    Each migration is one transaction: what was applied stays, what was refused is as if it had not begun.
+    """
+    for attempt in range(1, TRIES + 1):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('lock_timeout', %s, false)", [f"{LOCK_SECONDS}s"])
+        try:
+            call_command("migrate", interactive=False, verbosity=0)
+        except OperationalError as refusal:
+            if attempt == TRIES or not is_busy(refusal):
+                raise
+            log.warning("migration_waits", attempt=attempt, words=" ".join(str(refusal).split())[:300])
+            pause(_PAUSE * (0.5 + random.random()))  # noqa: S311 - nobody has to guess it
+        else:
+            break
+    with connection.cursor() as cursor:
+        cursor.execute("RESET lock_timeout")
 
 
 class AddIndexPatiently(AddIndexConcurrently):

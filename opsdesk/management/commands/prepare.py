@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand
 from opsdesk.embedded.addresses import DESK
 from opsdesk.erasure import marks
 from opsdesk.grants import grant_to
+from opsdesk.lib import migrating
 from workflows.recovery import tide
 
 
@@ -30,7 +31,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run them, saying only what changed."""
-        call_command("migrate", interactive=False, verbosity=0)
+        migrating.migrate()
         # The embedded database has a role for the processes, also after a dump from before was put back into it.
         role = options["grant_to"] or ("" if os.environ.get("DATABASE_URL") else DESK)
         if role:
@@ -39,10 +40,11 @@ class Command(BaseCommand):
                 self.stdout.write(f"{role} may work with {count} tables.")
         if not options["without_demo"] and not settings.PRODUCTION:  # its passwords are known to everybody
             call_command("load_demo", if_empty=True)
-        if tide.look():
+        put_back = tide.look()
+        if put_back:
             self.stdout.write("The database was put back: nothing is sent until the recovery is signed.")
-            if marks.place().exists():
-                call_command("erase", "again", stdout=self.stdout)
+        if marks.waiting() or (put_back and marks.place().exists()):
+            call_command("erase", "again", stdout=self.stdout)
         self._collect_static_files()
 
     def _collect_static_files(self) -> None:
