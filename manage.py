@@ -6,7 +6,7 @@ import sys
 import uuid
 
 # They change tables, or what was written down: on the embedded database only the owner may, all else runs as the desk.
-NEED_THE_OWNER = ("migrate", "prepare", "erase")
+NEED_THE_OWNER = ("migrate", "prepare", "erase", "backup", "restore")
 
 
 def main() -> None:

@@ -160,6 +160,7 @@ UNTRACKED: dict[str, str] = {
     "opsdesk.Heartbeat": "Beats every ten seconds.",
     "opsdesk.ReversalDrill": "What came of a try in the sandbox; it concerns no organization.",
     "opsdesk.DrillResult": "What came of a try in the sandbox; it concerns no organization.",
+    "opsdesk.Backup": "What came of writing a backup and of putting it back on trial; it concerns no organization.",
     "opsdesk.Refusals": "Counts requests that found no room.",
 }
 

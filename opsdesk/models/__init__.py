@@ -1,5 +1,6 @@
 """What the desk keeps beside the work itself: its processes, how people look at lists, and what they take away."""
 
+from opsdesk.models.backups import Backup
 from opsdesk.models.exports import Export, ExportPart
 from opsdesk.models.lists import ListLook, SavedView
 from opsdesk.models.processes import (
@@ -12,6 +13,7 @@ from opsdesk.models.processes import (
 )
 
 __all__ = [
+    "Backup",
     "DrillResult",
     "Export",
     "ExportPart",

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from opsdesk.lib.database import is_lost
 from opsdesk.models import Heartbeat, HeartbeatKind
-from opsdesk.watch import drills, processes, refusals, seals, sign_ins, triggers, work
+from opsdesk.watch import backups, drills, processes, refusals, seals, sign_ins, triggers, work
 from opsdesk.watch.findings import Check, Moment
 from opsdesk.watch.heartbeats import database_now
 from workflows.alerts import clear_alert, raise_alert
@@ -38,6 +38,11 @@ CHECKS: tuple[Check, ...] = (
     Check("seals_late", "The audit log is not sealed", seals.seals_late),
     Check("heads_late", "The head of the audit log stays inside", seals.heads_late),
     Check("verification_late", "The audit log is not verified", seals.verification_late),
+    Check("backup_late", "There is no backup of late", backups.backup_late),
+    Check("backup_failed", "A backup could not be written", backups.backup_failed),
+    Check("backup_untried", "Nobody knows whether a backup can be put back", backups.backup_untried),
+    Check("archive_broken", "The journal of the database is not archived", backups.archive_broken),
+    Check("erased_are_back", "Somebody who was erased is in the database again", backups.erased_are_back),
     Check("overloaded", "The desk turns requests away", refusals.overloaded),
     Check("sign_in_spray", "Passwords are guessed on many accounts", sign_ins.sprayed),
 )

@@ -152,7 +152,7 @@ def test_a_dump_is_put_back_under_running_workers(tmp_path: Path) -> None:
         backup = Backup(desk, tmp_path)
         backup.furnish()
         dump = tmp_path / "opsdesk.dump"
-        programs = Postgres(desk.places)._binaries()
+        programs = Postgres(desk.places).binaries()
         reach = ["--host", str(desk.places.sockets), "--username", OWNER]
         with dump.open("wb") as file:
             subprocess.run(

@@ -31,8 +31,11 @@ class Command(BaseCommand):
         """Do it, and say how much there was."""
         actor = Actor.desk(f"{getpass.getuser()} at the server")
         if options["verb"] == "again":
-            done = erasing.again(Organization.objects.order_by("pk"), actor=actor)
+            done, waiting = erasing.again(Organization.objects.order_by("pk"), actor=actor)
+            marks.keep_waiting(waiting)
             self.stdout.write(f"{len(done)} people were erased again.")
+            for mark in waiting:
+                self.stdout.write(f"{mark} has an open case or a legal hold again: run this once more when it ends.")
             return
         organization = Organization.objects.filter(slug=options["organization"]).first()
         if organization is None:

@@ -29,6 +29,7 @@ EXAMINATIONS: tuple[Examination, ...] = (
     Examination("leases", life.leases_are_given_back),
     Examination("webhooks", life.webhooks_arrive),
     Examination("audit log", life.log_is_sealed),
+    Examination("backups", life.backups_are_there),
     Examination("alerts", life.alerts_are_looked_after),
 )
 

@@ -11,7 +11,7 @@ from integrations.models import Action, Endpoint
 from integrations.states import ActionState
 from opsdesk.lib.wording import span
 from opsdesk.models import Heartbeat, HeartbeatKind
-from opsdesk.watch import processes, seals, work
+from opsdesk.watch import backups, processes, seals, work
 from opsdesk.watch.doctor.opinions import Opinion, good, noted, wrong
 from opsdesk.watch.findings import Finding, Moment
 from opsdesk.watch.heartbeats import database_now
@@ -126,6 +126,22 @@ def log_is_sealed() -> Iterator[Opinion]:
         )
     yield from _told(seals.verification_late, "The audit log is verified every day.")
     yield from _told(seals.log_broken, "The audit log was whole when it was last looked at.")
+
+
+def backups_are_there() -> Iterator[Opinion]:
+    """Whether there is a backup of late, and whether one was put back, on trial at least."""
+    if backups.is_watched():
+        yield from _told(backups.backup_late, "There is a backup of late.")
+        yield from _told(backups.backup_failed, "The last backup could be written.")
+        yield from _told(backups.backup_untried, "A backup was put back of late, on trial or in earnest.")
+    elif backups.archives():
+        yield from _told(backups.archive_broken, "The database archives its journal.")
+    else:
+        yield noted(
+            "How the database is backed up is not known here: it does not archive its journal by itself.",
+            "Look whether its backups are made and can be put back; docs/restore.md says what the desk does then.",
+        )
+    yield from _told(backups.erased_are_back, "Nobody who was erased came back with a restore.")
 
 
 def alerts_are_looked_after() -> Iterator[Opinion]:
