@@ -1,5 +1,6 @@
 """What waits for people: reviews, clocks that have not started, unanswered questions, and drafts of thresholds."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,7 +9,7 @@ from django.urls import reverse
 
 from accounts.models import Membership
 from accounts.roles import Permission
-from approvals.models import Policy, Question, Review
+from approvals.models import Policy, Question, Review, SecondOpinion
 from approvals.states import REVIEW_FINAL, QuestionState, ReviewState
 from integrations.models import Notice
 from integrations.states import NoticeState
@@ -19,6 +20,8 @@ from workflows.waits import GRACE, Help, Look, Waiting, WaitingKind, add_waiting
 
 # Requesters are given a day before anybody looks after what they were asked.
 _ANSWER_TIME = timedelta(days=1)
+# A second opinion is nobody's first work.
+_LOOK_TIME = timedelta(days=3)
 _SETTLING = [ReviewState.APPROVING, ReviewState.REJECTING]
 
 
@@ -97,6 +100,20 @@ def _delivered(member: Membership, since: datetime, sort: str) -> QuerySet[Any, 
     return rows.order_by("-case__closed_at").values(took=F("delivered_at") - F("created_at"))
 
 
+def _ladders(look: Look) -> QuerySet[Any]:
+    """Reviews whose ladder broke too often: nobody is reminded, and no manager is told."""
+    stands = Review.objects.visible_to(look.member).open().exclude(rung_problem="")
+    return stands.select_related("case", "assignee").order_by("opened_at")
+
+
+def _tell_ladder(row: Review, look: Look) -> Waiting:
+    told = _told(row, look, f"{row.rung_problem} Nobody is reminded of it.")
+    if not look.member.may(Permission.MANAGE):
+        return told
+    again = Help("Let it go on", reverse("approvals:climb_again", args=[row.case_id]), posts=True)
+    return replace(told, help=again)
+
+
 def _questions(look: Look) -> QuerySet[Any]:
     """Questions that a requester leaves unanswered for longer than usual, or can no longer answer."""
     rows = Question.objects.visible_to(look.member).open()
@@ -130,9 +147,41 @@ def _answered(member: Membership, since: datetime, sort: str) -> QuerySet[Any, A
     return rows.order_by("-pk").values(took=F("closed_at") - F("asked_at"))
 
 
+def _second_opinions(look: Look) -> QuerySet[Any]:
+    """Second opinions that nobody has given, for whoever was asked and for managers."""
+    rows = SecondOpinion.objects.filter(organization_id=look.member.organization_id).open()
+    if not look.member.may(Permission.MANAGE):
+        rows = rows.visible_to(look.member)
+    late = rows if look.everything else rows.filter(asked_at__lt=look.now - _LOOK_TIME)
+    return late.select_related("review__case", "asked").order_by("asked_at", "pk")
+
+
+def _tell_second_opinion(row: SecondOpinion, look: Look) -> Waiting:
+    case = row.review.case
+    mine = row.asked_id == look.member.user_id
+    page = reverse("approvals:second_opinion", args=[row.pk]) if mine else reverse("approvals:case", args=[case.pk])
+    return Waiting(
+        title=case.who,
+        url=page,
+        detail=str(case.amount or ""),
+        reason=f"{row.asked} was asked how they would decide, and has not answered.",
+        since=row.asked_at,
+        help=Help("Answer it" if mine else "Open the case", page),
+        owner=row.asked,
+    )
+
+
+def _judged(member: Membership, since: datetime, sort: str) -> QuerySet[Any, Any]:
+    rows = SecondOpinion.objects.filter(organization_id=member.organization_id, answered_at__gte=since)
+    return rows.order_by("-answered_at").values(took=F("answered_at") - F("asked_at"))
+
+
 def register() -> None:
     """Have the board show these."""
     add_waiting_kind(WaitingKind("reviews", "Reviews", "inbox", timedelta(hours=4), _reviews, _tell_review, _decided))
+    add_waiting_kind(
+        WaitingKind("ladders", "Ladders that broke", "arrow-up-right", timedelta(minutes=30), _ladders, _tell_ladder)
+    )
     add_waiting_kind(
         WaitingKind("windows", "Objection windows", "timer", timedelta(minutes=1), _windows, _tell_window, _delivered)
     )
@@ -146,5 +195,8 @@ def register() -> None:
             _tell_question,
             _answered,
         )
+    )
+    add_waiting_kind(
+        WaitingKind("opinions", "Second opinions", "eye", _LOOK_TIME, _second_opinions, _tell_second_opinion, _judged)
     )
     add_waiting_kind(draft_kind("policies", "Drafts of thresholds", Policy))

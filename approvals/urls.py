@@ -60,6 +60,7 @@ urlpatterns = [
     path("thresholds/", thresholds.index, name="thresholds"),
     path("trials/<int:pk>/", thresholds.trial, name="trial"),
     path("trials/<int:pk>/sums/", thresholds.sums, name="trial_sums"),
+    path("thresholds/preview/", thresholds.preview, name="preview_limits"),
     path("thresholds/move/", thresholds.move, name="move_limits"),
     path("thresholds/<int:pk>/try/", thresholds.try_out, name="try_thresholds"),
     path("thresholds/<int:pk>/publish/", thresholds.publish, name="publish_thresholds"),
@@ -72,5 +73,6 @@ urlpatterns = [
     path("second-opinions/<int:pk>/answer/", second_opinions.answer, name="answer_second_opinion"),
     path("coaching/", people.coaching, name="coaching"),
     path("consistency/", people.consistency, name="consistency"),
+    path("cases/<int:pk>/climb-again/", escalations.climb_again, name="climb_again"),
     path("escalations/news/", escalations.news, name="escalations_news"),
 ]

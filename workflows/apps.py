@@ -11,6 +11,7 @@ class WorkflowsConfig(AppConfig):
             auditing,
             registry,
             retention,
+            stalled_proposals,
             stalls,
             verbs,  # noqa: F401 - registers the audit verbs
             watching,
@@ -30,4 +31,5 @@ class WorkflowsConfig(AppConfig):
         retention.register()
         watching.register()
         stalls.register()
+        stalled_proposals.register()
         auditing.register()

@@ -96,22 +96,12 @@ class Group:
         return ", ".join("no limit" if each is None else str(Money(each, self.currency)) for each in _both(self.limits))
 
     @property
-    def fields(self) -> dict[str, str]:
-        """The limits as they are typed."""
-        first, second = (_typed(each, self.currency) for each in _both(self.limits))
-        return {"instant": first, "fast_track": second}
-
-    @property
     def told_live(self) -> str:
         return told(self.live, self.currency) if self.live is not None else "none of its own"
 
 
 def _both(limits: Limits) -> tuple[int | None, int | None]:
     return limits.instant, limits.fast_track
-
-
-def _typed(minor: int | None, currency: str) -> str:
-    return "" if minor is None else str(Money(minor, currency).decimal)
 
 
 def told(limits: Limits, currency: str) -> str:
@@ -154,7 +144,7 @@ class Board:
         every = [*self._groups_of(self.live).values(), *self._groups_of(self.draft).values()]
         highest: int = max((each for limits in every for each in _both(limits) if each is not None), default=0)
         unit: int = 10 ** EXPONENTS[self.currency]
-        return _round_up(max(highest * 3 // 2 // unit, 100)) * unit
+        return round_up(max(highest * 3 // 2 // unit, 100)) * unit
 
     @cached_property
     def groups(self) -> list[Group]:
@@ -214,26 +204,6 @@ class Board:
         return [minor for minor in amounts if minor is not None]
 
     @cached_property
-    def columns(self) -> list[tuple[float, float, bool]]:
-        """The past amounts in columns: where, how high (of 70), and whether the draft's first limit passed over it."""
-        counted = [0] * COLUMNS
-        for minor in self.past:
-            counted[min(minor * COLUMNS // self.top, COLUMNS - 1)] += 1
-        most = max(counted, default=0) or 1
-        return [
-            (round(place * WIDTH / COLUMNS, 2), round(count / most * 70, 2), self._moved(place))
-            for place, count in enumerate(counted)
-        ]
-
-    def _moved(self, column: int) -> bool:
-        group = self.group
-        if group is None or group.live is None or not group.changed:
-            return False
-        first, second = (Line(limits, self.top).at(limits.instant) for limits in (group.live, group.limits))
-        middle = (column + 0.5) * WIDTH / COLUMNS
-        return min(first, second) < middle < max(first, second)
-
-    @cached_property
     def trial(self) -> Trial | None:
         """The last look back with the draft."""
         return Trial.objects.filter(policy=self.draft).select_related("by", "policy").first() if self.draft else None
@@ -267,7 +237,7 @@ class Board:
         return f"{self.address(GENERAL)}&new=1"
 
 
-def _round_up(number: int) -> int:
+def round_up(number: int) -> int:
     """The next number that is easy to read: 100, 150, 200, 300, 500, 750, 1000 …"""
     power: int = 10 ** (len(str(number)) - 1)
     steps = (power, power * 3 // 2, power * 2, power * 3, power * 5, power * 15 // 2, power * 10)

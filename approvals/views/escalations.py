@@ -8,7 +8,7 @@ from django_htmx.http import trigger_client_event
 
 from accounts.access import requires
 from accounts.roles import Permission
-from approvals import services
+from approvals import ladder, services
 from approvals.forms import ReassignForm
 from approvals.views.deciding import review_of
 from approvals.views.showing import answer
@@ -56,3 +56,17 @@ def reassign(request: OpsRequest, pk: int) -> HttpResponse:
     context = {"board": Board(request.membership), "refusal": refusal, "refused_case": pk if refusal else None}
     response = answer(request, "approvals/_escalations.html", context, status=status)
     return trigger_client_event(response, "announce", {"text": refusal or said})
+
+
+@require_POST
+@requires(Permission.MANAGE)
+def climb_again(request: OpsRequest, pk: int) -> HttpResponse:
+    """Let a ladder that broke too often go on; the board of what is stalled shows such ladders, and is shown again."""
+    review = review_of(request, pk)
+    try:
+        ladder.climb_again(review.pk, by=request.user)
+    except DomainError as refused:
+        messages.error(request, str(refused))
+    else:
+        messages.success(request, f"The ladder of {review.case} goes on.")
+    return redirect("stalled")

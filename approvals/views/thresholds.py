@@ -1,14 +1,16 @@
 """The thresholds of the organization: how much consent which amount needs, moved here, tried, and published by two."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
 from django.contrib import messages
 from django.db.models import QuerySet
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
+from django_htmx.http import trigger_client_event
 
 from accounts import confirming
 from accounts.access import requires
@@ -19,6 +21,7 @@ from approvals.drafting import Limits
 from approvals.models import Policy, Trial
 from approvals.policies import POLICIES
 from approvals.views.banding import Board
+from approvals.views.sliding import LIMITS, Preview, asked_of, dashed
 from opsdesk.lib.errors import DomainError
 from opsdesk.lib.htmx import render_page, wants_fragment
 from opsdesk.lib.money import EXPONENTS, BadAmount, Money
@@ -108,12 +111,13 @@ def _page(
             request, "approvals/thresholds_page.html", "approvals/thresholds_page.html", context, status=status
         )
     data = form.data if form is not None else request.GET
-    scope = tuple(str(data.get(name, "")).strip() for name in ASPECTS)
-    currency = str(data.get("currency", workflow.organization.currency))
-    board = Board(workflow, currency, scope, new="new" in request.GET)
+    board = _board(workflow, data, new="new" in request.GET)
+    shown = _preview(board, {} if form is not None and form.errors else data)
     draft = board.draft
     context = {
         "board": board,
+        "preview": shown,
+        "controls": _controls(shown, form),
         "workflows": workflows,
         "form": form,
         "refusal": refusal,
@@ -124,6 +128,49 @@ def _page(
     }
     page, fragment = "approvals/thresholds_page.html", "approvals/_thresholds.html"
     return render_page(request, page, fragment, context, status=status)
+
+
+def _board(workflow: Workflow, data: Mapping[str, Any], *, new: bool = False) -> Board:
+    """The bands, with those chosen that an address or a form names."""
+    scope = tuple(str(data.get(name, "")).strip() for name in ASPECTS)
+    return Board(workflow, str(data.get("currency", workflow.organization.currency)), scope, new=new)
+
+
+def _preview(board: Board, data: Mapping[str, Any]) -> Preview | None:
+    """The chosen bands with the limits that were typed or slid to; as they are where those are no limits."""
+    if board.group is None:
+        return None
+    try:
+        return Preview(board, asked_of(board, data))
+    except BadAmount as refusal:
+        return Preview(board, board.group.limits, problem=str(refusal))
+
+
+def _controls(preview: Preview | None, form: MoveForm | None) -> list[dict[str, Any]]:
+    """Both limits as text: what was typed with what is wrong with it, or where they stand."""
+    found = []
+    for place, (name, label) in enumerate(LIMITS.items()):
+        stands = preview.controls[place].typed if preview is not None else ""
+        typed = stands if form is None else form[name].value() or ""
+        errors = [str(each) for each in form.errors.get(name, ())] if form is not None else []
+        found.append({"name": name, "dashed": dashed(name), "label": label, "typed": typed, "errors": errors})
+    return found
+
+
+@require_GET
+@requires(Permission.CONFIGURE)
+def preview(request: OpsRequest) -> HttpResponse:
+    """What a limit would do while it is moved; nothing is kept."""
+    workflow = _chosen(list(_workflows(request)), request.GET.get("workflow", ""))
+    if workflow is None or not wants_fragment(request):
+        return redirect("approvals:thresholds")
+    board = _board(workflow, request.GET)
+    found = _preview(board, request.GET)
+    if found is None:
+        raise Http404("There are no bands for such requests.")
+    context = {"board": board, "preview": found, "moved": request.htmx.trigger or ""}
+    response = render_page(request, "approvals/thresholds_page.html", "approvals/_threshold_slid.html", context)
+    return trigger_client_event(response, "announce", {"text": found.problem or found.sums})
 
 
 def _found(trial: Trial | None) -> dict[str, Any]:

@@ -21,6 +21,14 @@ OPTIONAL: Mapping[str, Mapping[str, str]] = {
         "stands": "Stands",
         "opened": "Opened",
     },
+    "queue": {
+        "amount": "Amount",
+        "number": "Case number",
+        "reason": "Reason given",
+        "holder": "Who has it",
+        "due": "Due",
+    },
+    "audit": {"case": "Case", "reason": "Why", "entries": "Each entry of a click"},
     "runs": {"amount": "Amount", "why": "Why", "workflow": "Workflow", "started": "Started"},
 }
 

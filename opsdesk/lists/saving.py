@@ -82,6 +82,18 @@ def delete(view: SavedView, *, member: Membership) -> None:
 
 
 @transaction.atomic
+def clear_away(view: SavedView, *, member: Membership) -> None:
+    """Throw anybody's view of the organization away; for those who configure it. Raises NotYours."""
+    ours = SavedView.objects.filter(organization_id=member.organization_id)
+    held = ours.select_for_update(of=("self",)).filter(pk=view.pk).first()
+    if held is None or not member.may(Permission.CONFIGURE):
+        raise NotYours("It is not there any more.")
+    before = {"name": held.name, "query": held.query, "owner": str(held.owner), "shared": held.shared}
+    _tell("deleted", held, member, f"Cleared away in the admin; it was kept by {held.owner}.", before=before)
+    held.delete()
+
+
+@transaction.atomic
 def move(view: SavedView, *, up: bool, member: Membership) -> None:
     """Change places with the next one of the same part of the rail: the shared ones, or one's own. Raises NotYours."""
     held = _locked(view, member)

@@ -86,3 +86,23 @@ def test_a_limit_is_moved_by_keyboard_and_without_scripts(enter: Enter, admin: U
     expect(page.get_by_text("Instant up to £30.00, fast-track up to £60.00, full review above.")).to_be_visible()
     general = Policy.objects.get(state="draft").thresholds.filter(reason="").order_by("above_minor")
     assert list(general.values_list("above_minor", flat=True)) == [0, 3000, 6000]
+
+
+def test_a_slider_shows_what_it_would_change_and_is_saved_by_keyboard(enter: Enter, admin: User):
+    page = enter(admin)
+    page.goto("/thresholds/")
+    slider, typed = page.get_by_role("slider", name="Instant up to"), page.get_by_role("textbox", name="Instant up to")
+    # The draft has £70.00; a press moves by the step that the page names.
+    step = float(slider.get_attribute("step") or 0)
+
+    slider.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowLeft")
+
+    expect(typed).to_have_value(f"{70 - 3 * step:.2f}")
+    expect(slider).to_be_focused()
+    expect(page.locator("#limits-preview")).to_contain_text(f"Instant up to £{70 - 3 * step:.2f}")
+    assert page.locator("#limits-preview [fill='url(#hatch-moved)']").count() >= 1
+    page.get_by_role("textbox", name="Why").first.fill("Too many were wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Saved in the draft.")).to_be_visible()
