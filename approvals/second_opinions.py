@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 from django.urls import reverse
@@ -24,8 +25,17 @@ from integrations import notices
 from opsdesk.lib import clock
 
 LATELY = timedelta(days=90)
+BLIND = "You were asked for a second opinion on this case: what was decided is shown once you have given it."
 _MANAGING = [role for role, granted in GRANTS.items() if Permission.DECIDE in granted and Permission.MANAGE in granted]
 _DECIDED_AS = {Verdict.APPROVE: ReviewState.APPROVED, Verdict.REJECT: ReviewState.REJECTED}
+
+
+class StillBlind(PermissionDenied):
+    """Whoever owes an opinion on a case does not see what became of it."""
+
+    def __init__(self, opinion: SecondOpinion) -> None:
+        super().__init__(BLIND)
+        self.opinion = opinion
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +86,24 @@ def _who_may_look(review: Review) -> Sequence[User]:
         .distinct()
     )
     return [user for user in people if voters.person_key(user) not in barred and user.pk != review.decided_by_id]
+
+
+def waiting_for(membership: Membership, case_id: int) -> SecondOpinion | None:
+    """The opinion on a case that this member was asked for and has not given: until then they see no outcome."""
+    if not membership.may(Permission.DECIDE):
+        return None
+    asked = SecondOpinion.objects.visible_to(membership).open()
+    return asked.filter(review__case_id=case_id).order_by("pk").first()
+
+
+def blind_cases(membership: Membership) -> set[int]:
+    """The cases whose outcome this member does not see yet, by their ids; one statement."""
+    return set(SecondOpinion.objects.visible_to(membership).open().values_list("review__case_id", flat=True))
+
+
+def why_blind(membership: Membership, case_id: int) -> str:
+    """Why the outcome of a case is not shown to this member; "" where it is."""
+    return BLIND if waiting_for(membership, case_id) is not None else ""
 
 
 @transaction.atomic

@@ -10,6 +10,7 @@ from django.db.models import Q, QuerySet
 from workflows.states import Tier
 
 if TYPE_CHECKING:
+    from accounts.models import Membership
     from workflows.engine.context import RunContext
     from workflows.engine.outcomes import Outcome
     from workflows.models import Authorization, Case, Event, Recovery, WorkflowVersion
@@ -137,6 +138,7 @@ awaited: dict[str, Tells] = {}
 tier_checks: list[Callable[[int, Collection[Tier]], list[str]]] = []
 withdrawals: list[Callable[["Case", str], None]] = []
 standing_effects: list[Callable[[Collection[int]], set[int]]] = []
+veils: list[Callable[["Membership", int], str]] = []
 recovery_endings: list[Callable[["Recovery"], None]] = []
 # By kind of case: told in the transaction that ends one, with its id, the state it ends in, and why.
 case_endings: dict[str, Callable[[int, str, str], None]] = {}
@@ -248,3 +250,14 @@ def add_recovery_ending(listener: Callable[["Recovery"], None]) -> None:
     """Have `listener` called in the transaction that ends a recovery, before anything acts again."""
     if listener not in recovery_endings:
         recovery_endings.append(listener)
+
+
+def add_veil(check: Callable[["Membership", int], str]) -> None:
+    """Have `check` asked why a member must not see yet what became of a case, by its id; "" where they may."""
+    if check not in veils:
+        veils.append(check)
+
+
+def why_veiled(membership: "Membership", case_id: int) -> str:
+    """Why this member does not see yet what became of a case; "" where they do."""
+    return next(filter(None, (check(membership, case_id) for check in veils)), "")

@@ -8,8 +8,9 @@ from django_htmx.http import trigger_client_event
 
 from accounts.access import requires
 from accounts.roles import Permission
+from approvals.second_opinions import StillBlind
 from approvals.views.evidence import open_file
-from approvals.views.showing import listing_of, show_case
+from approvals.views.showing import listing_of, show_case, to_second_opinion
 from auditlog.models import Entry
 from opsdesk.lib.htmx import render_page
 from opsdesk.lib.requests import OpsRequest
@@ -19,8 +20,11 @@ from workflows.models import Case
 @require_GET
 @requires(Permission.SEE_DESK)
 def page(request: OpsRequest, pk: int) -> HttpResponse:
-    """The page of one case."""
-    return show_case(request, open_file(request.membership, pk))
+    """The page of one case; for whoever owes a second opinion on it, the page where it is given."""
+    try:
+        return show_case(request, open_file(request.membership, pk))
+    except StillBlind as blind:
+        return to_second_opinion(request, blind.opinion)
 
 
 @require_GET

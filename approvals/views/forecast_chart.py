@@ -10,7 +10,7 @@ from approvals.forecast import Outcome
 from approvals.forecasting import Measured
 from approvals.levers import Forecast, Lever
 
-WIDTH, HEIGHT = 740, 236
+WIDTH, HEIGHT = 740, 240
 LEFT, RIGHT, TOP, BASE = 26, 690, 26, 206
 _STEPS = (1, 2, 5)
 
@@ -120,7 +120,7 @@ def _foot(scale: _Scale, begins: datetime, ends: datetime) -> list[Mark]:
     marks = []
     while at <= last:
         if at >= first:
-            marks.append(Mark(scale.x(at), BASE + 18, f"{at:%H:%M}", "middle"))
+            marks.append(Mark(scale.x(at), BASE + 23, f"{at:%H:%M}", "middle"))
         at = at + timedelta(hours=every)
     return marks
 

@@ -6,11 +6,12 @@ from django.views.decorators.http import require_GET
 from accounts.access import requires
 from accounts.roles import Permission
 from approvals.models import Review
+from approvals.second_opinions import StillBlind
 from approvals.states import ReviewState
 from approvals.views.evidence import open_file
 from approvals.views.listing import Listing, numbers_in
 from approvals.views.panel import outcome_of
-from approvals.views.showing import answer, case_context, empty_context, steps_context
+from approvals.views.showing import answer, case_context, empty_context, steps_context, to_second_opinion
 from opsdesk.lib.htmx import render_page, wants_fragment
 from opsdesk.lib.requests import OpsRequest
 
@@ -25,10 +26,11 @@ def index(request: OpsRequest) -> HttpResponse:
     if wants_fragment(request) and request.htmx.target == "queue-rows":
         return answer(request, "approvals/_narrowed.html", _narrowed(request, listing))
     named = numbers_in(request.GET.get("case", ""))
-    if named:
-        context = case_context(request, open_file(request.membership, named[0]), listing=listing)
-    else:
-        context = empty_context(request, listing)
+    try:
+        file = open_file(request.membership, named[0]) if named else None
+    except StillBlind as blind:
+        return to_second_opinion(request, blind.opinion)
+    context = case_context(request, file, listing=listing) if file else empty_context(request, listing)
     fragment = wants_fragment(request)
     template = "approvals/queue_page.html"
     if fragment:

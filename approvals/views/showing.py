@@ -10,10 +10,10 @@ from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.cache import patch_vary_headers
-from django_htmx.http import replace_url, reswap, retarget, trigger_client_event
+from django_htmx.http import HttpResponseClientRedirect, replace_url, reswap, retarget, trigger_client_event
 
-from approvals import claims, terms
-from approvals.models import ReasonCode, Review
+from approvals import claims, second_opinions, terms
+from approvals.models import ReasonCode, Review, SecondOpinion
 from approvals.states import ReviewState
 from approvals.views.evidence import CaseFile, open_file
 from approvals.views.listing import CAP, FROM_QUEUE, Listing, numbers_in
@@ -94,6 +94,13 @@ def _opens_next(request: OpsRequest, listing: Listing, done: Review, *, claiming
                 claims.claim(review.pk, by=request.user)
                 return review
     return candidates[0] if candidates else None
+
+
+def to_second_opinion(request: OpsRequest, owed: SecondOpinion) -> HttpResponse:
+    """Lead there instead of to the case, and say why; htmx is told to leave the page."""
+    messages.info(request, second_opinions.BLIND)
+    address = reverse("approvals:second_opinion", args=[owed.pk])
+    return HttpResponseClientRedirect(address) if request.htmx else redirect(address)
 
 
 def show_next(

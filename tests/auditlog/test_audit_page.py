@@ -133,7 +133,7 @@ def test_pages_follow_each_other_by_key_and_nothing_counts_the_table(
 
     first = client.get(f"{AUDIT}?case=31").context["page"]
     second = client.get(first.next_url).context["page"]
-    with django_assert_num_queries(7) as asked:
+    with django_assert_num_queries(8) as asked:
         third = client.get(second.next_url).context["page"]
 
     assert [row.pk for page in (first, second, third) for row in page.rows] == [row.pk for row in reversed(rows)]

@@ -1,6 +1,9 @@
 """The list of all cases: its filters, its columns, and how it is remembered."""
 
+import pytest
+
 from auditlog.models import Entry
+from auditlog.services import Actor, record
 from opsdesk.models import ListLook
 from tests import factories
 from tests.plugins.pages import text_of
@@ -55,7 +58,32 @@ def test_columns_and_density_are_remembered_for_a_person_and_a_list(organization
     assert Entry.objects.filter(verb="opsdesk.look.chosen", user=cast.ada).count() == 1
 
 
+@pytest.mark.parametrize(
+    ("page", "who", "left_out"),
+    [
+        ("queue", "ada", ["£141.48", "Wrong item", "Ada Okafor has it"]),
+        ("audit", "ines", ["Asked by Maya.", 'class="ref"']),
+    ],
+)
+def test_the_queue_and_the_log_are_seen_as_they_were_left(organization, cast, sign_in, *, page, who, left_out):
+    case = factories.make_case(organization, party_name="Harbour Lane", reason="wrong_item")
+    factories.make_review(case, assignee=cast.ada)
+    record(
+        "approvals.case.commented", actor=Actor.person(cast.maya), organization_id=organization.pk,
+        subject=("case", case.pk), case_id=case.pk, reason="Asked by Maya.",
+    )  # fmt: skip
+    client, address = sign_in(getattr(cast, who)), f"/{page}/"
+    whole = client.get(address).content.decode()
+
+    client.post("/lists/look/", {"page": page, "query": "", "columns": [], "density": "close"})
+
+    left = client.get(address).content.decode()
+    assert "close-rows" not in whole and "close-rows" in left
+    assert all(words in whole for words in left_out)
+    assert not any(words in left for words in left_out)
+
+
 def test_a_list_without_columns_to_choose_takes_none(organization, cast, sign_in):
-    for page in ("", "queue", "nothing"):
+    for page in ("", "nothing", "reversals"):
         assert sign_in(cast.ada).post("/lists/look/", {"page": page}).headers["Location"] == "/"
     assert not ListLook.objects.exists()

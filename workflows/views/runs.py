@@ -1,5 +1,6 @@
 """Runs: the list, and one run with its timeline."""
 
+from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET
@@ -11,7 +12,7 @@ from opsdesk.lib.errors import DomainError
 from opsdesk.lib.htmx import render_page, wants_fragment
 from opsdesk.lib.paging import newest_first
 from opsdesk.lib.requests import OpsRequest
-from workflows import timeline
+from workflows import registry, timeline
 from workflows.bulk.registry import kinds_for
 from workflows.filters import RunFilter
 from workflows.forms import ReasonForm
@@ -74,6 +75,9 @@ def show_run(
     """The page of one run, with a form that was refused or a control that did not fit."""
     runs = Run.objects.visible_to(request.membership).select_related("case", "workflow", "version", "organization")
     run = get_object_or_404(runs.with_recovery(), pk=pk)
+    veiled = registry.why_veiled(request.membership, run.case_id)
+    if veiled:
+        raise PermissionDenied(veiled)
     steps = list(run.steps.all())
     # Actions live on the floor above; the relation is all that is known of them here.
     actions = list(run.actions.select_related("connection").prefetch_related("calls").order_by("pk"))
