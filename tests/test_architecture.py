@@ -115,7 +115,7 @@ def amounts_divided(tree: ast.Module) -> Iterator[ast.AST]:
 
 def test_amounts_are_divided_into_one_share_only():
     """The order's share, a Decimal that rules compare and nothing is paid by; the pretend shop's prices; drawings."""
-    drawn = {"approvals/views/banding.py"}
+    drawn = {"approvals/views/banding.py", "approvals/views/sliding.py"}
     assert modules(places(amounts_divided)) == {"integrations/facts.py", "opsdesk/demo/shop.py", *drawn}
 
 

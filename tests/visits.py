@@ -76,6 +76,8 @@ _TO_ORGANIZATION = {
     "policy": "workflow__organization",
     "trigger": "version__workflow__organization",
 }
+# Apps whose rows in the admin belong to an organization.
+OURS = ("accounts", "approvals", "auditlog", "integrations", "opsdesk", "workflows")
 # Routes that are regular expressions, and parts of addresses that belong to nobody.
 _SPELLED = {
     "admin:app_list": "admin/accounts/",
@@ -109,7 +111,7 @@ class Url:
         words = self.route.split("/")
         if "<" not in self.route:
             return None
-        if words[0] == "admin" and words[1] in ("accounts", "approvals", "auditlog", "integrations", "workflows"):
+        if words[0] == "admin" and words[1] in OURS:
             return apps.get_model(words[1], words[2])
         return _OWNERS.get(words[0])
 
