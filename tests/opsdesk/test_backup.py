@@ -107,6 +107,16 @@ def test_nothing_is_written_of_an_empty_desk_or_to_a_full_disk(tmp_path, monkeyp
     assert list((tmp_path / "to").iterdir()) == []
 
 
+def test_lists_of_erasures_only_ever_grow(tmp_path):
+    ours, theirs = marks.place(), tmp_path / "copy.jsonl"
+    theirs.write_text('{"mark": "a"}\n{"mark": "b"}\n')
+    assert restoring.merge_erased([theirs, tmp_path / "not there"]) == 2
+    ours.write_text('{"mark": "b"}\n{"mark": "c"}\n')
+    assert restoring.merge_erased([theirs]) == 1
+    assert ours.read_text().splitlines() == ['{"mark": "b"}', '{"mark": "c"}', '{"mark": "a"}']
+    assert restoring.merge_erased([theirs]) == 0
+
+
 def test_commands_leave_a_given_database_to_its_own_tools(tmp_path, monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "postgresql:///elsewhere")
     for words in (["backup"], ["restore", str(tmp_path)]):
