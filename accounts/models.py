@@ -13,9 +13,10 @@ from django.db.models.functions import Now
 from accounts.roles import GRANTS, Permission, Role
 from accounts.sessions import Session
 from accounts.states import PROPOSAL_MOVES, ProposalState
+from accounts.tokens import ApiToken
 from opsdesk.lib.states import Movable, known_states, only_listed_moves
 
-__all__ = ["Session"]
+__all__ = ["ApiToken", "Session"]
 # Sessions end with what their owner was let in by.
 _END_SESSIONS = "DELETE FROM accounts_session WHERE user_id = {}; RETURN NULL;"
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from accounts.views import factors, sessions, sign_in
+from accounts.views import factors, sessions, sign_in, tokens
 
 app_name = "accounts"
 urlpatterns = [
@@ -16,4 +16,7 @@ urlpatterns = [
     path("me/factors/passkey/", factors.add_passkey, name="add_passkey"),
     path("me/factors/codes/", factors.new_codes, name="new_codes"),
     path("me/factors/remove/", factors.remove, name="remove_factor"),
+    path("me/tokens/", tokens.index, name="tokens"),
+    path("me/tokens/make/", tokens.make, name="make_token"),
+    path("me/tokens/revoke/", tokens.revoke, name="revoke_token"),
 ]

@@ -18,6 +18,8 @@ VERBS = {
     "accounts__user__factor_removed": "removed a second factor of the account",
     "accounts__user__factors_forgotten": "removed all second factors of the account",
     "accounts__user__codes_made": "made new recovery codes for the account",
+    "accounts__user__token_made": "made a token for programs",
+    "accounts__user__token_revoked": "revoked a token for programs",
     "accounts__membership__added": "gave the membership",
     "accounts__membership__changed": "changed the membership",
     "accounts__team__added": "added the team",

@@ -53,6 +53,12 @@ TRACKED: tuple[Tracked, ...] = (
     Tracked("accounts.User_groups", _OF_USER.format("user_id")),
     Tracked("accounts.User_user_permissions", _OF_USER.format("user_id")),
     Tracked("accounts.Membership"),
+    Tracked(
+        "accounts.ApiToken",
+        "membership__organization",
+        withheld=["digest"],
+        passing=["last_used_at", "minute", "calls"],
+    ),
     Tracked("accounts.Team"),
     Tracked("accounts.Team_members", "team__organization"),
     Tracked("accounts.BusinessCalendar"),

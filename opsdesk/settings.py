@@ -222,6 +222,9 @@ WEB_WAITING = {
     "probes": 64,
 }
 
+# Calls that one token may make within a minute, before it is answered 429.
+API_CALLS_A_MINUTE = _count("OPSDESK_API_CALLS_A_MINUTE", 120)
+
 # Who may read /metrics: whoever has the token, or asks straight from one of these addresses; in production nobody else.
 METRICS_TOKEN = os.environ.get("OPSDESK_METRICS_TOKEN", "")
 METRICS_ALLOWED = _networks("OPSDESK_METRICS_ALLOWED", on_a_laptop="127.0.0.0/8 ::1")

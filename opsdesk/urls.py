@@ -3,7 +3,8 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from opsdesk.views import cases, drills, exports, health, home, looks, metrics, saved_views, search, stalled
+from opsdesk import api
+from opsdesk.views import cases, described, drills, exports, health, home, looks, metrics, saved_views, search, stalled
 
 urlpatterns = [
     # First, because webhooks are what comes most often.
@@ -34,6 +35,9 @@ urlpatterns = [
     path("", include("approvals.urls")),
     path("", include("workflows.urls")),
     path("", include("auditlog.urls")),
+    path("api/", described.index, name="api_index"),
+    path("api/openapi.json", described.schema, name="api_schema"),
+    path("api/v1/", api.urls()),
     path("admin/", admin.site.urls),
 ]
 

@@ -65,6 +65,8 @@ def test_nothing_unsafe_works_without_the_token_of_the_session(desk):
         for url in URLS
         for method in UNSAFE
         for kind, headers in tokens.items()
+        # Programs show a token of their own; a session opens nothing there.
+        if not url.name.startswith("api:")
         if client.generic(method, url.address(organization), headers=headers).status_code != 403
     ]
 

@@ -16,7 +16,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts.models import Organization, User
 from accounts.roles import Role
-from approvals.models import Absence, Ceiling, Policy, RunningLimit, SecondOpinion, Skill, Trial
+from approvals.models import Absence, Ceiling, Policy, Review, RunningLimit, SecondOpinion, Skill, Trial
 from approvals.policies import new_draft_policy
 from auditlog.models import Entry, LegalHold, RetentionPolicy
 from auditlog.services import Actor, record
@@ -50,6 +50,7 @@ _OWNERS: dict[str, type[Model]] = {
     "dry-runs": DryRun,
     "trials": Trial,
     "thresholds": Policy,
+    "reviews": Review,
     "connections": Connection,
     "reconciliation": Reconciliation,
     "differences": Break,
@@ -108,7 +109,7 @@ class Url:
         return "/" + _PART.sub(lambda part: self._value(part[1], organization, key), self.route)
 
     def _owner(self) -> type[Model] | None:
-        words = self.route.split("/")
+        words = self.route.removeprefix("api/v1/").split("/")
         if "<" not in self.route:
             return None
         if words[0] == "admin" and words[1] in OURS:
