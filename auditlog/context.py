@@ -27,7 +27,8 @@ def who() -> dict[str, Any]:
     bound = structlog.contextvars.get_contextvars()
     if bound.get("request_id"):
         user = bound.get("user_id")
-        actor = f"user {user}" if user else "a request without sign-in"
+        token = f" by token {bound['token']}" if bound.get("token") else ""
+        actor = f"user {user}{token}" if user else "a request without sign-in"
         return {"actor": actor, "user": user, "request": str(bound["request_id"])}
     if bound.get("task_id"):
         return {"actor": f"task {bound.get('task') or 'unnamed'}", "user": None, "request": str(bound["task_id"])}

@@ -87,12 +87,13 @@ def page_of(rows: Any, before: int | None, limit: int) -> dict[str, Any]:
 
 Before = Annotated[int | None, Query(None, ge=1, lt=2**63)]
 Limit = Annotated[int, Query(50, ge=1, le=MOST)]
+Key = Annotated[str | None, Query(None, max_length=200, pattern=r"^[^\x00]*$")]
 
 
 @api.get("/cases", response=Cases, url_name="cases", summary="List cases")
 @needs(Scope.CASES_READ)
 def list_cases(
-    request: Caller, state: CaseState | None = None, key: str | None = None, before: Before = None, limit: Limit = 50
+    request: Caller, state: CaseState | None = None, key: Key = None, before: Before = None, limit: Limit = 50
 ) -> Any:
     """Newest first; `state` and `key` (the sender's own number) narrow them down."""
     rows = Case.objects.visible_to(request.membership)

@@ -4,17 +4,20 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+import structlog
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseBase
 from django.urls import URLPattern
 from django.utils import timezone
 from ninja import NinjaAPI
+from ninja.parser import Parser
 from ninja.security import HttpBearer
 
 from accounts import tokens
 from accounts.models import Membership, User
 from accounts.tokens import ApiToken, Scope
+from integrations.strictjson import read_object
 from opsdesk.api import problems
 
 
@@ -36,8 +39,17 @@ class Bearer(HttpBearer):
         if not tokens.is_within_rate(found):
             raise problems.Refused(429, "Wait for the next minute; each token has so many calls a minute.")
         request.user, request.membership = found.membership.user, found.membership  # type: ignore[attr-defined]
+        # What the database sees changing says whose token it was, as it says who is signed in.
+        structlog.contextvars.bind_contextvars(user_id=found.membership.user_id, token=found.pk)
         timezone.deactivate()
         return found
+
+
+class Strict(Parser):
+    """Bodies are read as those of webhooks are: one meaning for every reader, and nothing the database cannot keep."""
+
+    def parse_body(self, request: HttpRequest) -> dict[str, Any]:
+        return read_object(request.body)
 
 
 api = NinjaAPI(
@@ -45,6 +57,7 @@ api = NinjaAPI(
     version="1",
     description="Everything here goes through the same services, rights and records as the desk's own pages.",
     auth=Bearer(),
+    parser=Strict(),
     docs_url=None,
     openapi_url=None,
     urls_namespace="api",
@@ -93,8 +106,23 @@ def urls() -> tuple[list[Any], str, str]:
     patterns, app, namespace = api.urls
     for pattern in patterns:
         if isinstance(pattern, URLPattern):
+            pattern.callback = _refusing_in_words(pattern.callback)
             pattern.callback.permission = "token"  # type: ignore[attr-defined]
             pattern.callback.login_required = False  # type: ignore[attr-defined]
     # Ninja's own root only says that it is there.
     kept = [pattern for pattern in patterns if not (isinstance(pattern, URLPattern) and pattern.name == "api-root")]
     return kept, app, namespace
+
+
+def _refusing_in_words(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Ninja answers a method that an address does not know by itself, in its own way."""
+
+    @wraps(view)
+    def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        response: HttpResponseBase = view(request, *args, **kwargs)
+        if response.status_code == 405:
+            methods = response.headers["Allow"]
+            return problems.problem(405, f"This address knows {methods}.", headers={"Allow": methods})
+        return response
+
+    return answered

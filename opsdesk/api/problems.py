@@ -14,10 +14,14 @@ TITLES = {
     401: "No token that is in force",
     403: "Not allowed",
     404: "Not there",
+    405: "Not this method",
     409: "Refused",
     422: "Something is missing or wrong",
     429: "Too many calls",
+    500: "Something broke here",
+    503: "Not now",
 }
+PREFIX = "/api/v1/"
 
 
 class Refused(Exception):

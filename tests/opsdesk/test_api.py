@@ -14,7 +14,7 @@ from accounts.models import ApiToken, Membership, User
 from accounts.roles import Role
 from accounts.tokens import Scope
 from approvals.models import ReasonCode, Vote
-from auditlog.models import Entry
+from auditlog.models import Change, Entry
 from opsdesk.api import desk as api_desk
 from opsdesk.lib import clock
 from tests import factories
@@ -272,6 +272,56 @@ def test_a_case_is_opened_once_for_a_key(client, organization, cast):
     unknown = {**body, "fields": {**filled, "is_staff": True}}
     assert said(call(client, token, "cases", unknown, Idempotency_Key="another-key"))[0] == 422
     assert said(call(client, token, "cases", {**body, "form": "none"}, Idempotency_Key="another-key"))[0] == 404
+
+
+# Refusals.
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"{", 400),
+        (b"[]", 400),
+        (b'{"workflow": "a\\u0000", "form": "b", "fields": {}}', 400),
+        (b'{"workflow": "a", "form": "\\ud800", "fields": {}}', 400),
+        (b'{"workflow": "a", "workflow": "b", "form": "c", "fields": {}}', 400),
+        (b'{"a":' * 5_000, 400),
+        (b"\xff\xfe", 400),
+        (b'{"workflow": 1, "form": {}, "fields": []}', 422),
+        (b"x" * 1_100_000, 400),
+    ],
+)
+def test_what_cannot_be_read_is_refused_in_words(client, cast, body, status):
+    headers = {"Authorization": f"Bearer {token_of(cast.ada)}", "Idempotency-Key": "a-long-enough-key"}
+
+    answer = client.generic("POST", "/api/v1/cases", body, content_type="application/json", headers=headers)
+
+    assert said(answer)[0] == status
+
+
+def test_every_refusal_is_a_problem_document(client, cast, monkeypatch):
+    token = token_of(cast.ada)
+
+    wrong = call(client, token, "cases", method="DELETE")
+    assert said(wrong)[0] == 405
+    assert wrong.headers["Allow"] == "GET, POST"
+    assert said(call(client, token, "nothing-like-this"))[0] == 404
+    assert said(call(client, token, "cases?key=%00"))[0] == 422
+    assert said(call(client, token, "cases?state=perhaps"))[0] == 422
+    assert said(call(client, token, f"cases/{'9' * 30}"))[0] == 404
+    client.raise_request_exception = False
+    monkeypatch.setattr(tokens, "is_within_rate", lambda found: 1 / 0)
+    status, detail = said(call(client, token, "cases"))
+    assert (status, "division" in detail) == (500, False)
+
+
+def test_what_the_database_saw_names_the_token(client, organization, cast):
+    review = make_review(make_case(organization, amount="110.00"))
+
+    call(client, token_of(cast.ada, ceiling=11_000), f"reviews/{review.pk}/decide", decision(review))
+
+    actors = set(Change.objects.filter(kind="vote").values_list("actor", flat=True))
+    assert actors == {f"user {cast.ada.pk} by token {ApiToken.objects.get().pk}"}
 
 
 # Described.
