@@ -36,7 +36,11 @@ def server_error(request: HttpRequest) -> HttpResponse:
     away = isinstance(sys.exception(), OperationalError | InterfaceError)
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if away else {}
     if request.path.startswith(PREFIX):
-        words = "The database is away for a moment: come again." if away else "It has been noted. See what became of the call before you send it again."
+        words = (
+            "The database is away for a moment: come again."
+            if away
+            else "It has been noted. See what became of the call before you send it again."
+        )
         return problem(503 if away else 500, words, headers=headers)
     if away:
         return HttpResponse(loader.get_template("503.html").render(), status=503, headers=headers)
