@@ -12,7 +12,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from accounts import factors, guessing, signing_in
+from accounts import factors, guessing, identities, signing_in
 from accounts.models import Organization, User
 from opsdesk.lib import clock
 from opsdesk.lib.money import Money
@@ -88,6 +88,8 @@ def _page(request: OpsRequest, what: str, *, wrong: bool = False) -> HttpRespons
         "again": again,
         "wrong": wrong,
         "by_factor": factors.has_any(request.user),
+        "by_password": request.user.has_usable_password(),
+        "provider": identities.provider_name() if identities.signs_in_by_provider(request.user) else "",
         "by_passkey": factors.has_passkey(request.user) and factors.passkeys_work(request),
         "minutes": request.membership.organization.confirm_minutes if request.membership else 15,
     }

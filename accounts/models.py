@@ -10,13 +10,14 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from accounts.identities import GroupRole, Identity
 from accounts.roles import GRANTS, Permission, Role
 from accounts.sessions import Session
 from accounts.states import PROPOSAL_MOVES, ProposalState
 from accounts.tokens import ApiToken
 from opsdesk.lib.states import Movable, known_states, only_listed_moves
 
-__all__ = ["ApiToken", "Session"]
+__all__ = ["ApiToken", "GroupRole", "Identity", "Session"]
 # Sessions end with what their owner was let in by.
 _END_SESSIONS = "DELETE FROM accounts_session WHERE user_id = {}; RETURN NULL;"
 
@@ -267,6 +268,7 @@ class Membership(models.Model):
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="memberships")
     role = models.CharField(max_length=12, choices=Role.choices)
     ended_at = models.DateTimeField(null=True, blank=True, help_text="Set to take the rights away; the row stays.")
+    ended_by_groups = models.BooleanField(default=False, db_default=False, editable=False)
 
     objects: ClassVar[models.Manager["Membership"]] = MembershipQuerySet.as_manager()
 

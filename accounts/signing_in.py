@@ -50,15 +50,19 @@ def held(request: HttpRequest) -> Held | None:
 
 
 @transaction.atomic
-def complete(request: HttpRequest, user: User, *, how: str, to: str, by_factor: bool = False) -> HttpResponse:
+def complete(
+    request: HttpRequest, user: User, *, how: str, to: str, by_factor: bool = False, lately: bool = True
+) -> HttpResponse:
     """Open the session of `user` and go on to `to`; session key and form token are new from here on.
 
     `how` says by what: password, passkey, the provider's name. It stands in the audit log of each organization.
+    `lately` is False where nobody showed anything just now: a provider remembers people for days.
     """
     login(request, user, backend=BACKEND)
     request.session[sessions.PLACE] = sessions.place_of(request)
     request.session.pop(_HELD, None)
-    note_confirmed(request, by_factor=by_factor)
+    if lately:
+        note_confirmed(request, by_factor=by_factor)
     guessing.forgive(request, user.get_username())
     tell(user, "accounts.user.signed_in", reason=f"Signed in by {how}.")
     response = redirect(to)

@@ -59,6 +59,8 @@ TRACKED: tuple[Tracked, ...] = (
         withheld=["digest"],
         passing=["last_used_at", "minute", "calls"],
     ),
+    Tracked("accounts.Identity", _OF_USER.format("user_id"), withheld=["subject"]),
+    Tracked("accounts.GroupRole"),
     Tracked("accounts.Team"),
     Tracked("accounts.Team_members", "team__organization"),
     Tracked("accounts.BusinessCalendar"),

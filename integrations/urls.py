@@ -5,11 +5,14 @@ from django.urls import path
 from integrations import hooks
 from integrations.reconciliation import recovering
 from integrations.reconciliation import views as reconciliation
-from integrations.views import channels, connection, connections, notice_settings, notices, switches
+from integrations.views import channels, connection, connections, notice_settings, notices, provider, switches
 
 app_name = "integrations"
 urlpatterns = [
     path("hooks/<slug:organization>/<slug:endpoint>/", hooks.receive, name="receive"),
+    path("sign-in/provider/", provider.start, name="provider"),
+    path("sign-in/provider/back/", provider.back, name="provider_back"),
+    path("sign-in/provider/connect/", provider.connect, name="connect_provider"),
     path("connections/", connections.index, name="connections"),
     path("connections/<int:pk>/", connection.show, name="connection"),
     path("connections/<int:pk>/pause/", connections.pause, name="pause"),

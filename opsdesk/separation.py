@@ -1,4 +1,5 @@
-"""The check that the role of the desk's processes owns nothing: `manage.py check --deploy --database default`."""
+"""What `manage.py check --deploy` says: whether the role of the processes owns nothing (with `--database default`), and
+what is missing for signing in by the identity provider."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,4 +20,14 @@ def check_roles_are_separate(databases: Sequence[str] | None = None, **kwargs: A
         checks.Warning(opinion.words, hint=opinion.advice, id="opsdesk.W001")
         for opinion in servers.roles_are_separate()
         if opinion.verdict is not Verdict.GOOD
+    ]
+
+
+@checks.register(checks.Tags.security, deploy=True)
+def check_provider_is_named(**kwargs: Any) -> list[checks.CheckMessage]:
+    """A warning for settings of the identity provider that let nobody in, or that could protect more."""
+    from opsdesk.watch.doctor import doors  # the models are not there when this file is read
+
+    return [
+        checks.Warning(opinion.words, hint=opinion.advice, id="opsdesk.W002") for opinion in doors.provider_is_named()
     ]

@@ -272,6 +272,15 @@ AXES_VERBOSE = False
 AXES_ENABLE_ADMIN = False
 # axes wants the address among what is counted; it is left out on purpose.
 SILENCED_SYSTEM_CHECKS = ["axes.W006"]
+# By whom people sign in beside their passwords (OpenID Connect); nobody's button where issuer or client is not named.
+IDENTITY_PROVIDER = {
+    "issuer": os.environ.get("OPSDESK_OIDC_ISSUER", "").rstrip("/"),
+    "client_id": os.environ.get("OPSDESK_OIDC_CLIENT_ID", ""),
+    "client_secret": os.environ.get("OPSDESK_OIDC_CLIENT_SECRET", ""),
+    "name": os.environ.get("OPSDESK_OIDC_NAME") or "single sign-on",
+    "groups_claim": os.environ.get("OPSDESK_OIDC_GROUPS_CLAIM") or "groups",
+    "scopes": os.environ.get("OPSDESK_OIDC_SCOPES") or "openid profile email",
+}
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CONTENT_TYPE_NOSNIFF = True

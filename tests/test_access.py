@@ -25,6 +25,7 @@ quiet = pytest.fixture(autouse=True)(quietly)
 TABLE = Path(__file__).with_name("access_table.txt")
 PUBLIC = {
     *("accounts:sign_in", "accounts:second_step", "accounts:passkey_options"),
+    *("integrations:provider", "integrations:provider_back"),
     *("healthz", "readyz", "metrics", "integrations:receive", "approvals:answer_link"),
 }
 # Keys of nothing: never given, larger than any column.

@@ -7,7 +7,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
-from accounts import sessions, signing_in
+from accounts import identities, sessions, signing_in
 from accounts.access import before_factor, signed_in
 from accounts.models import limits_for
 from opsdesk.lib.requests import OpsRequest
@@ -23,6 +23,7 @@ def index(request: OpsRequest) -> HttpResponse:
     here = sessions.handle_of(request.session.session_key)
     items = [{"session": row, "here": row.handle == here} for row in rows.order_by("-seen_at")[:100]]
     context = {"items": items, "idle": idle, "longest": longest}
+    context |= {"provider": identities.provider_name(), "connected": identities.signs_in_by_provider(request.user)}
     return render(request, "accounts/sessions_page.html", context)
 
 

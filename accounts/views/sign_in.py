@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts import confirming, factors, guessing, signing_in
+from accounts import confirming, factors, guessing, identities, signing_in
 from accounts.access import before_factor, public
 
 
@@ -33,6 +33,8 @@ class SignIn(auth_views.LoginView):
 
     def form_valid(self, form: Any) -> HttpResponse:
         user, to = form.get_user(), self.get_success_url()
+        if identities.signs_in_by_provider(user):
+            return self._elsewhere()
         if factors.has_any(user):
             return signing_in.hold(self.request, user, how="password", to=to)
         return signing_in.complete(self.request, user, how="password", to=to)
@@ -42,10 +44,18 @@ class SignIn(auth_views.LoginView):
         if user is None:
             context = self.get_context_data(form=self.get_form_class()(request), passkey_refused=True)
             return self.render_to_response(context)
+        if identities.signs_in_by_provider(user):
+            return self._elsewhere()
         return signing_in.complete(request, user, how="passkey", to=self.get_success_url(), by_factor=True)
 
+    def _elsewhere(self) -> HttpResponse:
+        """The account is of somebody whom the provider lets in, or does not any more."""
+        form = self.get_form_class()(self.request)
+        return self.render_to_response(self.get_context_data(form=form, elsewhere=True), status=403)
+
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(passkeys_work=factors.passkeys_work(self.request), **kwargs)
+        ways = {"passkeys_work": factors.passkeys_work(self.request), "provider": identities.provider_name()}
+        return super().get_context_data(**ways, **kwargs)
 
 
 sign_in = SignIn.as_view()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from django.db import Error, connection
 
-from opsdesk.watch.doctor import ground, life, servers
+from opsdesk.watch.doctor import doors, ground, life, servers
 from opsdesk.watch.doctor.opinions import Examination, Opinion, noted, wrong
 
 EXAMINATIONS: tuple[Examination, ...] = (
@@ -21,6 +21,7 @@ EXAMINATIONS: tuple[Examination, ...] = (
     Examination("time-outs", servers.limits_are_set),
     Examination("clock", servers.clocks_agree),
     Examination("secrets", ground.secrets_can_be_read),
+    Examination("sign-in", doors.provider_lets_people_in),
     Examination("beat", life.clock_goes),
     Examination("workers", life.workers_live),
     Examination("periodic work", life.tasks_are_done),
