@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from accounts.apart import keeps_audit
 from accounts.identities import GroupRole, Identity
 from accounts.roles import GRANTS, Permission, Role
 from accounts.sessions import Session
@@ -47,6 +48,12 @@ class Organization(models.Model):
         db_default=False,
         help_text="Changes of roles, teams, tiers, limits and ceilings are put in force by another admin than the one "
         "who proposes them. Taking a right away, and the kill switch, take effect at once.",
+    )
+    audit_kept_apart = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Retention and legal holds are set by Auditors whose account opens the admin, and by no Admin. "
+        "Nobody does both, with however many accounts.",
     )
     recovery_signatures = models.PositiveSmallIntegerField(
         default=1,
@@ -296,8 +303,9 @@ class Membership(models.Model):
         return f"{self.user}, {self.get_role_display()} of {self.organization}"
 
     def may(self, permission: Permission) -> bool:
-        """Whether the role carries the permission."""
-        return permission in GRANTS[Role(self.role)]
+        """Whether the role carries the permission, and the person may have it."""
+        granted = permission in GRANTS[Role(self.role)]
+        return granted and (permission != Permission.KEEP_AUDIT or keeps_audit(self))
 
     @property
     def needs_factor(self) -> bool:

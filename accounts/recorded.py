@@ -19,7 +19,7 @@ from accounts import journal, proposals
 from accounts.errors import NotAllowed
 from accounts.models import Organization
 from accounts.roles import Permission
-from accounts.site import is_founding, may_configure
+from accounts.site import is_founding
 from accounts.snapshots import Snapshot, difference, snapshot
 
 REASON = "change_reason"
@@ -84,6 +84,8 @@ class RecordedAdmin(OwnRows, admin.ModelAdmin):
     given_once: ClassVar[Sequence[str]] = ()
     # Whether another admin puts changes in force, where the organization asks for it.
     second_person: ClassVar[bool] = False
+    # What a member must be allowed to see the page and change its rows.
+    permission: ClassVar[Permission] = Permission.CONFIGURE
     # Also shown to a superuser who founds the first organization.
     for_founding: ClassVar[bool] = False
 
@@ -113,7 +115,9 @@ class RecordedAdmin(OwnRows, admin.ModelAdmin):
         return False
 
     def _may(self, request: HttpRequest) -> bool:
-        return may_configure(request) or (self.for_founding and is_founding(request))
+        membership = getattr(request, "membership", None)
+        may = membership is not None and bool(membership.may(self.permission))
+        return may or (self.for_founding and is_founding(request))
 
     def get_queryset(self, request: HttpRequest) -> "models.QuerySet[Any]":
         """Rows of the member's own organization; whoever founds sees all of the few pages they have."""

@@ -25,6 +25,7 @@ class Permission(models.TextChoices):
     READ_AUDIT = "read_audit", "read the audit log"
     SHARE_VIEWS = "share_views", "share views of lists with the organization"
     EXPORT = "export", "take lists away as files"
+    KEEP_AUDIT = "keep_audit", "set how long records are kept, and what is held"
 
 
 _DESK = {Permission.SEE_DESK}
@@ -54,9 +55,10 @@ GRANTS: dict[Role, frozenset[Permission]] = {
             Permission.READ_AUDIT,
             Permission.SHARE_VIEWS,
             Permission.EXPORT,
+            Permission.KEEP_AUDIT,
         }
     ),
-    Role.AUDITOR: frozenset(_DESK | {Permission.READ_AUDIT, Permission.EXPORT}),
+    Role.AUDITOR: frozenset(_DESK | {Permission.READ_AUDIT, Permission.EXPORT, Permission.KEEP_AUDIT}),
 }
 
 

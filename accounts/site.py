@@ -20,6 +20,12 @@ def may_configure(request: HttpRequest) -> bool:
     return membership is not None and membership.may(Permission.CONFIGURE)
 
 
+def may_keep_audit(request: HttpRequest) -> bool:
+    """Whether this person sets how long records are kept, which may be all they see of the admin."""
+    membership = getattr(request, "membership", None)
+    return membership is not None and membership.may(Permission.KEEP_AUDIT)
+
+
 def is_founding(request: HttpRequest) -> bool:
     """Whether a superuser who is nobody's member is setting up: they see organizations and memberships, no more."""
     return getattr(request, "membership", None) is None and bool(request.user.is_superuser)
@@ -34,9 +40,10 @@ class DeskAdminSite(AdminSite):
     enable_nav_sidebar = True
 
     def has_permission(self, request: HttpRequest) -> bool:
-        """Active staff whose role lets them configure, or whoever founds the first organization."""
+        """Active staff whose role lets them configure or keep the log, or whoever founds the first organization."""
         user = request.user
-        return bool(user.is_active and user.is_staff) and (may_configure(request) or is_founding(request))
+        may = may_configure(request) or may_keep_audit(request) or is_founding(request)
+        return bool(user.is_active and user.is_staff) and may
 
     @method_decorator(login_not_required)
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:

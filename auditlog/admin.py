@@ -99,6 +99,7 @@ class RetentionPolicyAdmin(RecordedAdmin):
     """For how long records are kept. What is removed is gone; the log says what it was and proves the rest."""
 
     noun = "auditlog.retentionpolicy"
+    permission = Permission.KEEP_AUDIT
     form = PolicyForm
     given_once = ["organization", "kind"]
     list_display = ["label", "days", "enabled"]
@@ -125,6 +126,7 @@ class LegalHoldAdmin(RecordedAdmin):
     """Cases and customers of whom nothing is removed. Setting and lifting one asks for the reason and is recorded."""
 
     noun = "auditlog.legalhold"
+    permission = Permission.KEEP_AUDIT
     given_once = ["organization", "case_id", "party"]
     list_display = ["shown", "set_at", "lifted"]
     list_filter = ["lifted"]

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.shortcuts import redirect
 
-from accounts import factors, journal, proposals, sessions
+from accounts import apart, factors, journal, proposals, sessions
 from accounts.forms import AccountForm, NewAccountForm, NewPasswordForm, OrganizationForm, PersonForm
 from accounts.models import Membership, Organization, Person, Team, User
 from accounts.recorded import REASON, RecordedAdmin
@@ -22,7 +22,7 @@ from opsdesk.lib import clock
 
 # What an organization asks for before somebody gets in, decides about much, or changes what others may.
 _GUARDS = {
-    *("rules_need_second_person", "rights_need_second_person", "recovery_signatures"),
+    *("rules_need_second_person", "rights_need_second_person", "recovery_signatures", "audit_kept_apart"),
     *("factor_roles", "confirm_above_minor", "confirm_minutes"),
 }
 # Rights come from roles; Django's own groups would be a second, silent source of them. Second factors are nobody's
@@ -57,7 +57,7 @@ class OrganizationAdmin(RecordedAdmin):
         (
             "Four eyes",
             {
-                "fields": ["rules_need_second_person", "rights_need_second_person"],
+                "fields": ["rules_need_second_person", "rights_need_second_person", "audit_kept_apart"],
                 "description": "Two accounts of one human being are one person.",
             },
         ),
@@ -97,17 +97,20 @@ class OrganizationAdmin(RecordedAdmin):
     def are_two_asked(self, request: HttpRequest, row: Organization, form: Any) -> bool:
         """The row itself says so, and may say otherwise by now.
 
-        Four eyes over what decides are not closed by two, wherever there are two people to look with.
+        Four eyes over what decides are not closed by two, wherever there are two people to look with; and no admin
+        alone puts the log under admins again.
         """
-        if form.before.get("rights_need_second_person"):
+        before = form.before
+        if before.get("rights_need_second_person") or (before.get("audit_kept_apart") and not row.audit_kept_apart):
             return True
-        closed = form.before.get("rules_need_second_person") and not row.rules_need_second_person
+        closed = before.get("rules_need_second_person") and not row.rules_need_second_person
         return bool(closed) and len(proposals.admins_of(row.pk)) > 1
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Two people are asked for only where there are two."""
         if form.instance.rights_need_second_person and not form.before.get("rights_need_second_person", False):
             proposals.refuse_lockout(form.instance.pk)
+        apart.refuse_nobody(form.instance)
         super().save_related(request, form, formsets, change)
 
 

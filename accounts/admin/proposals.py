@@ -7,6 +7,7 @@ from django.apps import apps
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -17,6 +18,7 @@ from accounts import proposals
 from accounts.errors import NotAllowed
 from accounts.models import Proposal
 from accounts.recorded import ReadOnlyAdmin
+from accounts.site import may_keep_audit
 from accounts.states import ProposalState
 
 
@@ -32,6 +34,17 @@ class ProposalAdmin(ReadOnlyAdmin):
     def page_name(self, proposal: Proposal) -> str:
         """What kind of row would change."""
         return str(apps.get_model(proposal.page)._meta.verbose_name)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whoever may change some page sees what is proposed for it."""
+        return super().has_view_permission(request, obj) or may_keep_audit(request)
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+        """Changes of pages that the member may change themselves."""
+        rows = super().get_queryset(request)
+        pages = set(rows.order_by().values_list("page", flat=True).distinct())
+        own = [page for page in pages if _page_of(self.admin_site, page).has_module_permission(request)]
+        return rows.filter(page__in=own)
 
     def get_urls(self) -> list[URLPattern]:
         """The two buttons stand before Django's own catch-all."""
@@ -98,9 +111,13 @@ class ProposalAdmin(ReadOnlyAdmin):
         return proposal
 
 
+def _page_of(site: admin.AdminSite, page: str) -> Any:
+    return site.get_model_admin(apps.get_model(page))
+
+
 def _send_again(site: admin.AdminSite, request: HttpRequest, proposal: Proposal) -> None:
     """Have the page take the form. Raises NotAllowed where it refuses what it took before."""
-    page = site.get_model_admin(apps.get_model(proposal.page))
+    page = _page_of(site, proposal.page)
     # What was sent now is read to its end before the copy is made: it would be read again, and over the other, later.
     typed = request.POST.copy()
     typed.clear()

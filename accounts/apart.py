@@ -1,0 +1,45 @@
+"""Who gives rights and who keeps the log of it: different people, where the organization says so.
+
+Without that, admins set both. With it, retention and legal holds belong to Auditors, and an Auditor who is also an
+Admin, with whichever account, sets neither of them.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Q
+
+from accounts.errors import NotAllowed
+from accounts.roles import Role
+
+if TYPE_CHECKING:
+    from accounts.models import Membership, Organization
+
+
+def keeps_audit(membership: "Membership") -> bool:
+    """Whether this member, whose role may, is the one who sets retention and legal holds."""
+    if not membership.organization.audit_kept_apart:
+        return membership.role == Role.ADMIN
+    return membership.role == Role.AUDITOR and not _also_administers(membership)
+
+
+def _also_administers(membership: "Membership") -> bool:
+    """Whether the same human being is an Admin of the organization, with another account."""
+    rows: Any = type(membership)._default_manager.filter(ended_at=None, user__is_active=True, role=Role.ADMIN)
+    own = Q(user_id=membership.user_id)
+    if membership.user.person_id is not None:
+        own |= Q(user__person_id=membership.user.person_id)
+    return bool(rows.filter(own, organization_id=membership.organization_id).exists())
+
+
+def refuse_nobody(organization: "Organization") -> None:
+    """Raise NotAllowed where the log is kept apart and nobody could set anything about it."""
+    if not organization.audit_kept_apart:
+        return
+    rows: Any = organization.memberships.filter(
+        ended_at=None, user__is_active=True, user__is_staff=True, role=Role.AUDITOR
+    )
+    if not any(keeps_audit(row) for row in rows.select_related("organization", "user")):
+        raise NotAllowed(
+            "Nobody would be left who may set retention and legal holds: give somebody who is no Admin the role "
+            "Auditor first, on an account that opens the admin."
+        )
