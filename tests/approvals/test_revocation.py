@@ -1,12 +1,15 @@
 """Rights that are taken away while somebody is at it: the next request is refused, whatever was open or held."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import cycle
 from typing import Any
 
 import pytest
 from django.test import Client
 
+from accounts import sessions, tokens
 from accounts.models import Team, User
 from accounts.roles import Role
 from approvals import claims, pulling, pushing, services
@@ -121,6 +124,34 @@ def test_nothing_an_open_page_sends_passes_once_the_right_is_gone(review, cast, 
 
     assert passed == []
     assert standing(review) == before
+
+
+def test_of_a_hundred_rights_taken_away_none_is_used_once_more(review, cast):
+    member = cast.ada.memberships.select_related("user", "organization").get()
+    _, token = tokens.make(member, by=cast.ada, name="x", scopes=["reviews:decide"], days=9, ceiling=10**6)
+    program = {"headers": {"Authorization": f"Bearer {token}"}, "content_type": "application/json"}
+    said = {"verdict": "approve", "reason": "goods-returned", "seen": review.content_hash, "text": "As agreed."}
+    before, entries = Vote.objects.count(), Entry.objects.count()
+
+    passed = []
+    for round_, how in zip(range(100), cycle([*OFF_THE_DESK, "password", "sessions"]), strict=False):
+        ada = signed_in(cast.ada)
+        if how == "password":
+            User.objects.filter(pk=cast.ada.pk).update(password=f"!another {round_}")
+        elif how == "sessions":
+            sessions.end(of_user=cast.ada.pk)
+        else:
+            take_away(cast.ada, how)
+        answers = [ada.get("/queue/"), ada.post(url("decide", review), decision(review))]
+        if how in OFF_THE_DESK:
+            answers.append(ada.generic("POST", f"/api/v1/reviews/{review.pk}/decide", json.dumps(said), **program))
+        passed += [(round_, how, answer.status_code) for answer in answers if not refused(answer)]
+        cast.ada.memberships.update(ended_at=None, role=Role.OPERATOR)
+        User.objects.filter(pk=cast.ada.pk).update(is_active=True)
+        cast.ada.refresh_from_db()
+
+    assert passed == []
+    assert (Vote.objects.count(), Entry.objects.count()) == (before, entries)
 
 
 @pytest.mark.parametrize("how", WAYS)
