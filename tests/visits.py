@@ -14,7 +14,7 @@ from django.http import HttpResponseBase
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from accounts.models import Organization, User
+from accounts.models import GroupRole, Organization, User
 from accounts.roles import Role
 from approvals.models import Absence, Ceiling, Policy, Review, RunningLimit, SecondOpinion, Skill, Trial
 from approvals.policies import new_draft_policy
@@ -165,6 +165,7 @@ def furnish(slug: str) -> tuple[Organization, dict[str, User]]:
     RunningLimit.objects.create(organization=organization, scope="customer", currency="GBP", amount_minor=50_000)
     Ceiling.objects.create(organization=organization, user=cast.ines, currency="GBP", amount_minor=50_000)
     make_proposal(cast.ada.memberships.get(), by=cast.tomasz)
+    GroupRole.objects.create(organization=organization, group="desk", role=Role.OPERATOR)
     RetentionPolicy.objects.create(organization=organization, kind="calls", days=90)
     LegalHold.objects.create(organization=organization, party=f"Customer of {slug}")
     note(HeartbeatKind.BEAT, "work-1:1")
