@@ -89,10 +89,11 @@ def test_a_token_counts_after_its_sign_in_and_from_our_own_pages_alone(desk):
     assert escalated(token, origin="http://testserver") == 302
 
 
-def test_only_the_intake_asks_for_no_token():
-    exempt = [url.name for url in URLS if getattr(url.pattern.callback, "csrf_exempt", False)]
+def test_only_the_intake_and_programs_are_asked_for_no_token_of_a_session():
+    exempt = {url.name for url in URLS if getattr(url.pattern.callback, "csrf_exempt", False)}
 
-    assert exempt == ["integrations:receive"]
+    # A session opens nothing for programs: the table of access says 401 for every role.
+    assert exempt == {"integrations:receive", *(url.name for url in URLS if url.name.startswith("api:"))}
 
 
 # Safe methods.

@@ -121,7 +121,7 @@ def _refusing_in_words(view: Callable[..., Any]) -> Callable[..., Any]:
     def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         response: HttpResponseBase = view(request, *args, **kwargs)
         if response.status_code == 405:
-            methods = response.headers["Allow"]
+            methods = ", ".join(sorted(response.headers["Allow"].split(", ")))
             return problems.problem(405, f"This address knows {methods}.", headers={"Allow": methods})
         return response
 
