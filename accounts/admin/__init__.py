@@ -2,7 +2,8 @@
 
 from accounts.admin.calendars import CalendarAdmin
 from accounts.admin.groups import GroupRoleAdmin
-from accounts.admin.people import AccountAdmin, MembershipAdmin, OrganizationAdmin, PersonAdmin, TeamAdmin
+from accounts.admin.organizations import OrganizationAdmin
+from accounts.admin.people import AccountAdmin, MembershipAdmin, PersonAdmin, TeamAdmin
 from accounts.admin.proposals import ProposalAdmin
 
 __all__ = [

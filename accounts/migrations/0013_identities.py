@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0011_tokens'),
+        ('accounts', '0012_tokens'),
     ]
 
     operations = [

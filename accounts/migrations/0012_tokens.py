@@ -11,7 +11,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0010_sessions_and_factors'),
+        ('accounts', '0011_four_eyes_over_versions'),
     ]
 
     operations = [
