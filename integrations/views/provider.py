@@ -56,12 +56,13 @@ def back(request: HttpRequest) -> HttpResponse:
     """Back from the provider. Public, because nobody is signed in yet; it needs this browser's errand."""
     if not provider_name():
         raise Http404
+    if request.GET.get("error"):
+        # Not every provider says to which errand; nothing comes of it, whoever asked for it.
+        return _refused(request, f"{provider_name().capitalize()} did not let you in.")
     try:
         errand = flow.take(request.session, request.GET)
         if errand.user != (request.user.pk if request.user.is_authenticated else None):
             raise flow.NotThem
-        if request.GET.get("error"):
-            return _refused(request, f"{provider_name().capitalize()} did not let you in.")
         word = flow.word(errand, request.GET.get("code", ""))
     except flow.NotThem as odd:
         return _refused(request, str(odd))

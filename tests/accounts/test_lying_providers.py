@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from django.urls import reverse
 
-from accounts.models import User
+from accounts.models import Identity
 from integrations.oidc import flow, wire
 from tests.accounts.provider import START, make_group_role
 from tests.integrations.scripted import ScriptedServer, answer
@@ -87,7 +87,7 @@ def test_an_honest_word_is_taken_and_the_code_was_proven(client, server):
     assert 43 <= len(body["code_verifier"][0]) <= 128
     assert "s3cret" not in sent
     assert "Authorization: Basic" in sent
-    assert User.objects.get().person.name == "Vera Lang"
+    assert Identity.objects.get().user.person.name == "Vera Lang"
 
 
 LIES = {
@@ -116,7 +116,7 @@ def test_a_lie_lets_nobody_in(client, server, make):
     reply = attempt(client, server, make)
 
     assert reply.status_code == 403
-    assert not User.objects.exists()
+    assert not Identity.objects.exists()
     assert "_auth_user_id" not in client.session
 
 
@@ -126,7 +126,7 @@ def test_what_the_provider_tells_later_is_about_the_same_person_and_changes_noth
 
     wire.kept.forget()
     attempt(client, server, signed(groups=["none"]), told={"sub": "v", "groups": ["desk"]})
-    assert not User.objects.exists()
+    assert not Identity.objects.exists()
 
 
 @pytest.mark.parametrize(
