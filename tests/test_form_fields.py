@@ -21,7 +21,7 @@ OURS = ("accounts", "approvals", "integrations", "workflows")
 KEPT: dict[type[Model], tuple[str, ...]] = {
     User: ("pk", "username", "password", "is_staff", "is_superuser", "is_active", "person"),
     Membership: ("pk", "organization", "user", "role", "ended_at"),
-    Organization: ("pk", "slug", "rules_need_second_person", "rights_need_second_person", "recovery_signatures"),
+    Organization: ("pk", "slug", "rules_need_second_person", "rights_need_second_person", "audit_kept_apart"),
     Case: ("pk", "organization", "kind", "requested_by_user"),
     Run: ("pk", "organization", "case", "version"),
     Review: ("pk", "organization", "case", "decision", "content_hash"),
