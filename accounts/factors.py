@@ -21,8 +21,7 @@ from allauth.mfa.totp.internal.auth import (
 )
 from allauth.mfa.utils import decrypt
 from allauth.mfa.webauthn.internal import auth as webauthn
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from django.conf import settings
+from cryptography.fernet import InvalidToken
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest
@@ -30,6 +29,7 @@ from django.http import HttpRequest
 from accounts import signing_in
 from accounts.models import User
 from opsdesk.lib import clock
+from opsdesk.lib.keys import field_keys
 
 MOST_PASSKEYS = 10
 _LAST_STEP = "last_step"
@@ -41,10 +41,10 @@ class Adapter(DefaultMFAAdapter):
     """Where allauth asks how this desk keeps secrets and calls itself."""
 
     def encrypt(self, text: str) -> str:
-        return _keys().encrypt(text.encode()).decode()
+        return field_keys().encrypt(text.encode()).decode()
 
     def decrypt(self, encrypted_text: str) -> str:
-        return _keys().decrypt(encrypted_text.encode()).decode()
+        return field_keys().decrypt(encrypted_text.encode()).decode()
 
     def get_totp_label(self, user: Any) -> str:
         return str(user.get_username())
@@ -63,10 +63,6 @@ def is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _keys() -> MultiFernet:
-    return MultiFernet([Fernet(key) for key in settings.FIELD_KEYS])
 
 
 def of(user: User) -> list[Authenticator]:
@@ -235,7 +231,7 @@ def renew_secrets() -> tuple[int, list[str]]:
     for row in Authenticator.objects.select_for_update().order_by("pk"):
         for name in {"secret", "seed"} & row.data.keys():
             try:
-                row.data[name] = _keys().rotate(row.data[name].encode()).decode()
+                row.data[name] = field_keys().rotate(row.data[name].encode()).decode()
             except InvalidToken:
                 closed.append(f"{row.get_type_display()} of account {row.user_id}")
                 continue

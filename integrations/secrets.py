@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.fernet import Fernet, InvalidToken
 from django.apps import apps
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 from django.db import models
+
+from opsdesk.lib.keys import field_keys, keys_of
 
 _BOUND, _MARK = "bound:", 16
 
@@ -18,23 +19,15 @@ class Undecryptable(Exception):
     """No configured key opens the stored secret, or it was stored for another row."""
 
 
-@cache
-def _keys(joined: str) -> MultiFernet:
-    try:
-        return MultiFernet([Fernet(key) for key in joined.split(",")])
-    except ValueError as error:
-        raise ImproperlyConfigured("OPSDESK_FIELD_KEYS must be Fernet keys (32 bytes, URL-safe base64).") from error
-
-
 def encrypt(plain: str) -> str:
     """Cipher text of `plain` under the newest key; bound to its row when that is saved."""
-    return _keys(",".join(settings.FIELD_KEYS)).encrypt(plain.encode()).decode()
+    return field_keys().encrypt(plain.encode()).decode()
 
 
 @cache
 def _opened(cipher: str, joined: str) -> str:
     try:
-        return _keys(joined).decrypt(cipher.encode()).decode()
+        return keys_of(joined).decrypt(cipher.encode()).decode()
     except InvalidToken as error:
         raise Undecryptable("A stored secret fits none of OPSDESK_FIELD_KEYS.") from error
 
