@@ -10,11 +10,12 @@ from django.db.models import Model
 from accounts.models import Membership, Organization, User
 from approvals.models import Review
 from integrations.models import Action
-from tests.visits import client_of, every_url, furnish, quietly, undone
+from tests.visits import client_of, counted_once, every_url, furnish, quietly, undone
 from workflows.models import Authorization, Case, Run
 
 pytestmark = pytest.mark.django_db
 quiet = pytest.fixture(autouse=True)(quietly)
+rail = pytest.fixture(autouse=True)(counted_once)
 
 OURS = ("accounts", "approvals", "integrations", "workflows")
 # What no form of the desk is for, whoever sends it.

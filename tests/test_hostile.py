@@ -6,6 +6,8 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from django.core.handlers import wsgi
+from django.http import QueryDict
 from django.test import Client
 
 from approvals import services
@@ -20,12 +22,13 @@ from tests.approvals.thresholds import make_trial
 from tests.integrations.noticing import make_notices
 from tests.opsdesk.lists import make_export, make_view
 from tests.plugins.line import Line, open_review_of
-from tests.visits import Url, client_of, every_url, furnish, quietly
+from tests.visits import Url, client_of, counted_once, every_url, furnish, quietly
 from workflows.models import Bulk, BulkItem, Case, Event, Failure
 from workflows.states import EventState
 
 pytestmark = pytest.mark.django_db
 quiet = pytest.fixture(autouse=True)(quietly)
+rail = pytest.fixture(autouse=True)(counted_once)
 
 PAYLOADS = {
     "script": "<script>window.__xss=1</script>",
@@ -56,6 +59,8 @@ PARAMETERS = [
     *("seen", "follows", "stamp", "state", "waits_for", "workflow", "connection", "kind", "owner", "next", "user"),
     *("verb", "subject_kind", "period", "pk", "id", "organization", "organization_id", "case__organization", "page"),
 ]
+TOGETHER = ("-1", "💥'\"<", "a,b.c~d", "%", "")
+ALONE = ("\x00", "9" * 30)  # what a database refuses, and what is larger than any of its columns
 
 
 class Harm(HTMLParser):
@@ -188,23 +193,62 @@ def test_the_parser_would_notice(client: Client):
         assert Harm(f"<p>{text}</p><input value=\"{text}\"><input value='{text}'>").found, name
 
 
-def test_no_query_breaks_a_page_or_widens_it():
+def test_no_query_breaks_a_page_or_widens_it(monkeypatch):
+    """Every page of the desk, asked odd things by everything that it reads of a query.
+
+    Together: all of PARAMETERS at once, each with the same odd value or with the key of another organization, while
+    it is noted which of them the page reads. Alone: each of those by itself, because one that is refused may keep a
+    page from looking at the others. What no code of a page reads cannot change that page, so it is not tried alone
+    there; what a page reads and PARAMETERS lacks fails.
+    """
     organization, members = furnish("ours")
     theirs, _ = furnish("theirs")
     Case.objects.filter(organization=theirs).update(party_name="Customer of theirs")
     client = client_of("manager", members)
-    alone = [{name: value} for name in PARAMETERS for value in ("\x00", "9" * 30)]
-    together = [dict.fromkeys(PARAMETERS, value) for value in (str(theirs.pk), "-1", "💥'\"<", "a,b.c~d", "%", "")]
+    read = overhear(monkeypatch)
 
-    broken = []
+    broken, unknown = [], {}
     for url in every_url():
-        if "<" not in url.route and not url.route.startswith(("admin/", "readyz")):
-            for query in (*alone, *together):
-                answer = client.get(url.address(organization), query)
-                if answer.status_code >= 500 or b"of theirs" in answer.content:
-                    broken.append(f"{answer.status_code} {url.name} {query}")
+        if "<" in url.route or url.route.startswith(("admin/", "readyz")):
+            continue
+        read.clear()
+        together = [dict.fromkeys(PARAMETERS, value) for value in (*TOGETHER, str(theirs.pk))]
+        broken += [wrong for query in together if (wrong := trouble(client, url.address(organization), query))]
+        alone = [{name: value} for name in sorted(read) for value in ALONE]
+        broken += [wrong for query in alone if (wrong := trouble(client, url.address(organization), query))]
+        if not read <= set(PARAMETERS):
+            unknown[url.name] = read - set(PARAMETERS)
 
     assert not broken
+    assert not unknown
+
+
+def trouble(client: Client, address: str, query: dict[str, str]) -> str:
+    """What is wrong with the answer to a query: an error of the server, or rows of others."""
+    answer = client.get(address, query)
+    odd = answer.status_code >= 500 or b"of theirs" in answer.content
+    return f"{answer.status_code} {address} {query}" if odd else ""
+
+
+def overhear(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """A set that fills with the names of the parameters that pages read from now on."""
+    read: set[str] = set()
+
+    class Overheard(QueryDict):
+        def __getitem__(self, name: str) -> Any:
+            read.add(name)
+            return super().__getitem__(name)
+
+        def __contains__(self, name: object) -> bool:
+            read.add(str(name))
+            return super().__contains__(name)
+
+        def getlist(self, name: str, default: Any = None) -> list[Any]:
+            read.add(name)
+            return super().getlist(name, default)
+
+    monkeypatch.setattr(wsgi, "QueryDict", Overheard)
+    return read
 
 
 def test_nothing_switches_escaping_off():

@@ -9,12 +9,13 @@ from django.urls import reverse
 
 from opsdesk.lib import clock
 from tests import factories
-from tests.visits import client_of, every_url, furnish, quietly
+from tests.visits import client_of, counted_once, every_url, furnish, quietly
 from workflows.models import Decision, OtherDecision
 from workflows.states import BulkState, Tier
 
 pytestmark = pytest.mark.django_db
 quiet = pytest.fixture(autouse=True)(quietly)
+rail = pytest.fixture(autouse=True)(counted_once)
 _ALWAYS = {"nav": "navigation", "aside": "complementary", "main": "main"}
 _IF_NAMED = {"section": "region", "form": "form"}
 _ROLES = {"region", "navigation", "complementary", "main", "form", "search", "banner", "contentinfo"}

@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+import pytest
 from django.apps import apps
 from django.db import transaction
 from django.db.models import Model
 from django.http import HttpResponseBase
+from django.template.response import SimpleTemplateResponse
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
@@ -23,6 +25,7 @@ from auditlog.services import Actor, record
 from integrations.models import Break, ChatChannel, Connection, Notice, Reconciliation
 from opsdesk.lib import clock
 from opsdesk.models import Export, HeartbeatKind, SavedView
+from opsdesk.navigation import Navigation
 from opsdesk.watch.heartbeats import note
 from tests import factories
 from tests.approvals.opinions import make_second_opinion
@@ -228,11 +231,38 @@ def undone(client: Client) -> Iterator[None]:
     client.cookies = cookies
 
 
+@contextmanager
+def unrendered() -> Iterator[None]:
+    """Answers of the admin without their page, for methods by which it shows what GET shows."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SimpleTemplateResponse, "rendered_content", "")
+        yield
+
+
 def quietly() -> Iterator[None]:
     """A fixture for tests that are refused thousands of times: the tracebacks of that are not worth writing."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
+
+
+def counted_once() -> Iterator[None]:
+    """A fixture for tests that open pages thousands of times: the numbers beside the navigation stay as first counted.
+
+    They are half of what a small page costs, and tests/opsdesk/test_navigation.py proves them.
+    """
+    count, known = Navigation._counts, {}
+
+    def counted(rail: Navigation, keys: list[str]) -> dict[str, int]:
+        asked = (rail._membership and rail._membership.pk, *keys)
+        if asked not in known:
+            known[asked] = count(rail, keys), rail._saved
+        counts, rail._saved = known[asked]
+        return counts
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Navigation, "_counts", counted)
+        yield
 
 
 def said(client: Client, answer: HttpResponseBase) -> str:
