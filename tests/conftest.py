@@ -11,6 +11,7 @@ from django.db.backends.postgresql.operations import DatabaseOperations
 from tests.plugins.outside import find_chromium
 
 pytest_plugins = [
+    "tests.plugins.migrated",
     "tests.plugins.sandbox",
     "tests.plugins.line",
     "tests.plugins.pages",

@@ -20,6 +20,7 @@ from opsdesk.embedded.addresses import ROOT
 from opsdesk.embedded.desk import AUTOMATION_WORKERS, WEB_WORKERS
 from opsdesk.embedded.processes import alive
 from tests.plugins.desk import RunningDesk
+from tests.plugins.migrated import copy_cluster
 from tests.plugins.sandbox import Gateway
 
 # A noisy machine is slow, not wrong: these only end a test that would never end.
@@ -69,7 +70,11 @@ class DemoGateway(Gateway):
 
 
 class WholeDesk(RunningDesk):
-    """`manage.py up` with the demonstration; `options` are those of the command."""
+    """`manage.py up` with the demonstration; `options` are those of the command.
+
+    An embedded database is migrated when it starts for the first time: desks on given servers and tests/ground begin
+    with an empty one.
+    """
 
     def __init__(self, folder: Path, *options: str, clean_up: bool = True, **environment: str) -> None:
         super().__init__(
@@ -81,6 +86,8 @@ class WholeDesk(RunningDesk):
     def start(self) -> None:
         """Start it and wait until it says that it is open."""
         self.output = ""
+        if not (self._environment.get("DATABASE_URL") or self.places.postgres.exists()):
+            copy_cluster(self.places)
         super().start()
         self.wait_for("The desk is open", seconds=OPENS_WITHIN)
 

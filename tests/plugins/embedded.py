@@ -2,7 +2,7 @@
 
 They are started by the first process (the controller, with xdist) in a folder of their own and thrown away
 after. Servers given by DATABASE_URL, REDIS_URL and BROKER_URL are used as they are. pytest-django makes a
-database for each worker; here each worker gets its own numbers on the Redis side.
+database for each worker (migrated.py says of what); here each worker gets its own numbers on the Redis side.
 """
 
 import os
@@ -28,6 +28,7 @@ def pytest_load_initial_conftests() -> Generator[None]:
     """
     if not is_worker():
         os.environ["OPSDESK_VAR"] = str(Path(tempfile.gettempdir()) / f"{PREFIX}{os.getpid()}")
+        os.environ["OPSDESK_TEST_TEMPLATE"] = f"test_opsdesk_template_{os.getpid()}"
     os.environ.setdefault("OPSDESK_PLAIN_STATIC", "1")
     os.environ.setdefault("OPSDESK_AS_OWNER", "1")  # who makes the databases of the tests
     if is_worker():
@@ -55,6 +56,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_unconfigure() -> None:
     """Stop the servers and remove everything they wrote."""
     if not is_worker():
-        from tests.plugins import servers
+        from tests.plugins import migrated, servers
 
+        migrated.drop_template()
         servers.stop()

@@ -40,7 +40,13 @@ def stop() -> None:
     """Stop them and throw away what they wrote."""
     processes.stop(_running)
     _running.clear()
-    throw_away(addresses.places())
+    for places in _of_session(addresses.places()):
+        throw_away(places)
+
+
+def _of_session(places: addresses.Places) -> tuple[addresses.Places, addresses.Places]:
+    """The folders of a session, and within them those of the cluster that is copied for whole desks."""
+    return addresses.places(places.var / "migrated"), places
 
 
 def clear_earlier_sessions(parent: Path, prefix: str) -> None:
@@ -49,9 +55,9 @@ def clear_earlier_sessions(parent: Path, prefix: str) -> None:
         owner = folder.name.removeprefix(prefix)
         gone = owner.isdigit() and (int(owner) == os.getpid() or not psutil.pid_exists(int(owner)))
         if gone and folder.stat().st_uid == os.geteuid():
-            places = addresses.places(folder)
-            preflight.clear_leftovers(places)
-            throw_away(places)
+            for places in _of_session(addresses.places(folder)):
+                preflight.clear_leftovers(places)
+                throw_away(places)
 
 
 def throw_away(places: addresses.Places) -> None:
