@@ -1,5 +1,6 @@
 """What all tests share. The servers of the session come from tests/plugins, which pyproject.toml names."""
 
+import gc
 import os
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -32,6 +33,13 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays until the end: Python need not search it for rubbish again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.fixture(scope="session")
