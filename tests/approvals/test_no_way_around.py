@@ -1,34 +1,23 @@
 """Ways around the consent that a refund needs: one person as two, rights lost meanwhile, broken rules, forged rows."""
 
-from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
-from typing import Any
 
-import pgtrigger
 import pytest
-from django.db import DatabaseError, IntegrityError, transaction
 
 from accounts.models import Person, User
 from accounts.roles import Role
 from approvals import timers
 from approvals.errors import NotAVoter, SelfApproval, VotedBefore
-from approvals.grants import why_void
-from approvals.models import Policy, Review, Stage, Threshold, TierSettings
+from approvals.models import Review
 from approvals.services import object_to, reassign
 from approvals.states import ReviewState
-from approvals.tasks import settle_due
 from approvals.voters import eligible, names, stage_of
-from integrations.models import Action, Payment
-from integrations.states import ActionState
+from integrations.models import Payment
 from integrations.tasks import send_due
 from opsdesk.lib import clock
-from opsdesk.lib.errors import DomainError
+from tests.approvals.gone_around import APPROVE, nothing_moved, waiting
 from tests.factories import (
-    make_action,
-    make_authorization,
     make_case,
-    make_decision,
     make_member,
     make_review,
     make_run,
@@ -36,19 +25,10 @@ from tests.factories import (
 from tests.plugins.line import CUSTOMER, Line, open_review_of, pass_time, vote
 from tests.races import round_by_round
 from workflows.engine.running import advance, claim
-from workflows.models import Authorization, Case, Decision, Rule, RuleSet, Run
+from workflows.models import Authorization, Case, Run
 from workflows.states import CaseState, RunState, Tier
-from workflows.tasks import tick
 
 pytestmark = pytest.mark.django_db
-APPROVE, ACT = 2, 3  # positions of the steps that ask for consent and that act
-
-
-def waiting(line: Line, **said: Any) -> Review:
-    """A case that waits for one person of the team."""
-    case = line.ask("141.48", **said)
-    tick()
-    return open_review_of(case)
 
 
 def loose_account(line: Line, name: str) -> User:
@@ -63,12 +43,6 @@ def found_to_be(user: User, other: User) -> None:
     """An admin learns that two accounts are one human being."""
     person = other.person or Person.objects.create(name=str(other))
     User.objects.filter(pk__in=[user.pk, other.pk]).update(person=person)
-
-
-def nothing_moved(line: Line) -> bool:
-    """No intent, nothing held, and nothing at the gateway."""
-    held = Payment.objects.exclude(reserved_minor=0).exists()
-    return not Action.objects.exists() and not held and line.refunds() == []
 
 
 # --- one person as two -----------------------------------------------------------------------------------------------
@@ -246,228 +220,3 @@ def approving(line: Line) -> Review:
     vote(review, voter)
     Review.objects.filter(pk=review.pk).update(settles_at=clock.now())
     return review
-
-
-# --- rules that are missing, broken, or name what is gone ------------------------------------------------------------
-
-BROKEN: dict[str, Any] = {
-    "a fact that is gone": [{"fact": "weather", "operator": "is_true"}],
-    "an operator that is gone": [{"fact": "amount", "operator": "matches", "value": "1"}],
-    "another currency": [{"fact": "amount", "operator": "above", "value": "1.00 EUR"}],
-    "no currency": [{"fact": "amount", "operator": "above", "value": "1.00"}],
-    "a value that is none": [{"fact": "order.share", "operator": "above", "value": {"a": 1}}],
-    "NaN": [{"fact": "order.share", "operator": "above", "value": "NaN"}],
-    "no conditions": [],
-    "an empty condition": [{}],
-    "words": "amount > 5",
-    "a list of words": ["amount > 5"],
-    "nothing": None,
-    "a number": 7,
-    "an object": {"fact": "amount", "operator": "is_known"},
-}
-
-
-@pytest.mark.parametrize("what", BROKEN)
-def test_a_rule_that_broke_in_the_database_goes_to_people(line: Line, what: str):
-    """No rule in force can be written so; these were changed behind the desk, or a release took a fact away."""
-    rule = Rule.objects.filter(rule_set__state="published").first()
-    assert rule is not None
-    with pgtrigger.ignore("workflows.Rule:frozen_with_its_set"), transaction.atomic():
-        try:
-            with transaction.atomic():
-                Rule.objects.filter(pk=rule.pk).update(conditions=BROKEN[what], tier=Tier.FAST_TRACK)
-        except IntegrityError:
-            assert BROKEN[what] is None
-            return
-    case = line.ask("0.01")
-
-    line.work()
-
-    assert nothing_moved(line)
-    case.refresh_from_db()
-    tiers = set(Decision.objects.values_list("tier", flat=True))
-    # Sent to people, or stopped for one who repairs: never through.
-    assert (tiers, case.state) in [({Tier.FULL_REVIEW}, CaseState.OPEN), (set(), CaseState.FAILED)]
-
-
-def test_what_the_tier_needs_and_is_gone_stops_the_case(line: Line):
-    Stage.objects.all().delete()
-    TierSettings.objects.all().delete()
-    cases = [line.ask("60.00"), line.ask("141.48")]
-
-    line.work()
-
-    assert nothing_moved(line)
-    assert {Case.objects.get(pk=case.pk).state for case in cases} == {CaseState.FAILED}
-
-
-def test_a_team_nobody_is_in_any_more_blocks_and_passes_nothing(line: Line):
-    line.organization.teams.get(slug="refunds").members.clear()
-
-    fast, full = line.ask("60.00"), line.ask("141.48")
-    line.work()
-    line.post()
-    line.let_pass(days=3)
-
-    assert nothing_moved(line)
-    for case in (fast, full):
-        review = open_review_of(case)
-        assert (review.assignee, review.tier) == (None, Tier.FULL_REVIEW)
-        assert review.blocked_reason
-
-
-def test_two_editions_in_force_at_once_cannot_be(line: Line):
-    for model in (RuleSet, Policy):
-        row = model.objects.get(state="published")
-        row.pk, row.number = None, 99
-
-        with pytest.raises(IntegrityError, match="one_published"), transaction.atomic():
-            row.save(force_insert=True)
-
-
-def test_two_bands_at_one_amount_cannot_be(line: Line):
-    band = Threshold.objects.get(above_minor=5_000)
-    band.pk, band.tier = None, Tier.INSTANT
-
-    with (
-        pgtrigger.ignore("approvals.Threshold:frozen_with_its_policy"),
-        pytest.raises(IntegrityError, match="approvals_threshold_once"),
-        transaction.atomic(),
-    ):
-        band.save(force_insert=True)
-
-
-# --- steps skipped and rows forged -----------------------------------------------------------------------------------
-
-
-def test_opening_every_door_out_of_turn_moves_nothing(line: Line):
-    """The tasks take no arguments, so all one can do is to ring: nothing that waits for people goes on."""
-    review = waiting(line)
-
-    for _ in range(3):
-        for door in (send_due, settle_due, tick, partial(timers.settle, review.pk), partial(timers.leave, review.pk)):
-            door()
-        pass_time(timedelta(days=30))
-
-    review.refresh_from_db()
-    assert review.state == ReviewState.OPEN
-    assert nothing_moved(line)
-
-
-def put_at_the_last_step(review: Review) -> None:
-    Run.objects.filter(pk=review.run_id).update(
-        state=RunState.READY, position=ACT, wake_at=clock.now(), waits_for="", reason=""
-    )
-
-
-def call_the_review_approved(review: Review) -> None:
-    Review.objects.filter(pk=review.pk).update(state=ReviewState.APPROVED, closed_at=clock.now())
-    Run.objects.filter(pk=review.run_id).update(state=RunState.READY, wake_at=clock.now(), waits_for="", reason="")
-
-
-def have_rules_authorize(review: Review) -> None:
-    forge(review, "rule")
-    put_at_the_last_step(review)
-
-
-def have_a_window_authorize(review: Review) -> None:
-    forge(review, "window")
-    put_at_the_last_step(review)
-
-
-def have_nobody_authorize(review: Review) -> None:
-    forge(review, "people")
-    put_at_the_last_step(review)
-
-
-def have_votes_authorize_that_never_took_effect(review: Review) -> None:
-    voter = User.objects.get(username="ada")
-    vote(review, voter)
-    forge(review, "people")
-    put_at_the_last_step(review)
-
-
-def forge(review: Review, source: str) -> Authorization:
-    """An authorization over exactly what was decided, which nobody granted."""
-    return make_authorization(review.run, source=source, granted_by="a forger")
-
-
-FORGERIES: list[Callable[[Review], None]] = [
-    put_at_the_last_step,
-    call_the_review_approved,
-    have_rules_authorize,
-    have_a_window_authorize,
-    have_nobody_authorize,
-    have_votes_authorize_that_never_took_effect,
-]
-
-
-@pytest.mark.parametrize("forgery", FORGERIES, ids=lambda forgery: forgery.__name__)
-def test_a_forged_state_or_grant_moves_no_money(line: Line, forgery: Callable[[Review], None]):
-    review = waiting(line)
-
-    forgery(review)
-    line.work()
-
-    assert nothing_moved(line)
-    assert Run.objects.get(pk=review.run_id).state == RunState.FAILED
-    assert Case.objects.get(pk=review.case_id).state == CaseState.FAILED
-
-
-@pytest.mark.parametrize(
-    ("source", "tier", "says"),
-    [
-        ("rule", Tier.INSTANT, ""),
-        ("rule", Tier.FAST_TRACK, "Rules alone cannot authorize this."),
-        ("rule", Tier.FULL_REVIEW, "Rules alone cannot authorize this."),
-        ("window", Tier.INSTANT, "No objection window stands behind this authorization."),
-        ("window", Tier.FULL_REVIEW, "No objection window stands behind this authorization."),
-        ("people", Tier.INSTANT, "Nobody's vote stands behind this authorization."),
-        ("people", Tier.FULL_REVIEW, "Nobody's vote stands behind this authorization."),
-    ],
-)
-def test_a_grant_has_behind_it_what_its_tier_asks_for(line: Line, source: str, tier: Tier, says: str):
-    run = make_run(make_case(line.organization))
-    make_decision(run, tier=tier)
-
-    assert why_void(make_authorization(run, source=source)) == says
-
-
-INTENT = {
-    "amount_minor": 9_999_999,
-    "currency": "EUR",
-    "operation": "payout",
-    "key": "00000000-0000-4000-8000-000000000000",
-}
-
-
-@pytest.mark.parametrize("column", INTENT)
-def test_an_intent_cannot_be_rewritten(line: Line, column: str):
-    action = make_action(make_run(make_case(line.organization)))
-
-    with pytest.raises(DatabaseError, match="Cannot update"), transaction.atomic():
-        Action.objects.filter(pk=action.pk).update(**{column: INTENT[column]})
-    with pytest.raises(DatabaseError, match="Cannot delete"), transaction.atomic():
-        Action.objects.filter(pk=action.pk).delete()
-
-    assert Action.objects.get().state == ActionState.RESERVED
-
-
-def test_what_was_granted_cannot_be_rewritten_or_used_twice(line: Line):
-    action = make_action(make_run(make_case(line.organization)))
-    grant = action.authorization
-
-    for change in ({"amount_minor": 1}, {"target": "pi_other"}, {"content_hash": "0" * 64}):
-        with pytest.raises(DatabaseError), transaction.atomic():
-            Authorization.objects.filter(pk=grant.pk).update(**change)
-    with pytest.raises(IntegrityError), transaction.atomic():
-        make_action(action.run, authorization=grant, payment=action.payment)
-    with pytest.raises(IntegrityError), transaction.atomic():
-        make_authorization(action.run)
-
-
-def test_refusals_say_why(line: Line):
-    """Whatever refuses a person does so in a sentence of its own."""
-    for refusal in (SelfApproval, NotAVoter, VotedBefore):
-        assert issubclass(refusal, DomainError)
-        assert len(str(refusal())) > 20

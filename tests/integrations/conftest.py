@@ -1,6 +1,6 @@
 """An organization that a shop and a gateway send webhooks to, and a connection to whatever a test starts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from integrations.models import Connection, Endpoint
 from integrations.secrets import encrypt
 from opsdesk.lib import queue
 from tests.factories import make_connection, make_organization
+from tests.integrations.scripted import ScriptedServer
 from tests.integrations.senders import SHOP_SECRET, STRIPE_SECRET, Sender
 
 API_KEY = "sk_test_of_the_tests"
@@ -69,3 +70,11 @@ def connect(settings: Any) -> Callable[[str], Connection]:
         return Connection(pk=1, name="Gateway", connector="stripe", base_url=base_url, secret=encrypt(secret))
 
     return make
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    """A server that plays what a test writes."""
+    server = ScriptedServer()
+    yield server
+    server.close()

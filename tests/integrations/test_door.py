@@ -1,10 +1,7 @@
-"""Calling outside: what comes back, what does not, and what may have happened all the same (D2, I3, N3)."""
+"""Calling outside: what comes back, what was never sent, what a status means, and connections (D2, I3, N3)."""
 
-import gzip
 import socket
-import ssl
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -12,52 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests.adapters
 import time_machine
 from cryptography.fernet import Fernet
 
-from integrations.errors import CallFailed
-from integrations.http import Answer, Door, Limits, transport
+from integrations.http import Limits, transport
 from integrations.http.answers import retry_after
-from integrations.models import Call, Connection
+from integrations.models import Call
+from tests.integrations.calling import Connect, fails, send
 from tests.integrations.conftest import API_KEY
 from tests.integrations.scripted import (
-    Script,
     ScriptedServer,
     answer,
-    endless,
     hang_up,
-    make_certificate,
     raw,
-    reset,
-    silence,
-    trickle,
 )
 from workflows.states import FailureKind
-
-QUICK = Limits(connect=0.3, read=0.3, total=0.6)
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n"
-Connect = Callable[..., Connection]
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    server = ScriptedServer()
-    yield server
-    server.close()
-
-
-def send(connection: Connection, method: str = "POST", *, calls: list[Call] | None = None, **how: Any) -> Answer:
-    limits = how.pop("limits", QUICK)
-    door = Door(connection, [] if calls is None else calls, limits=limits)
-    return door.send(method, "/v1/refunds", operation="refund", **how)
-
-
-def fails(connection: Connection, method: str = "POST", **how: Any) -> CallFailed:
-    with pytest.raises(CallFailed) as failed:
-        send(connection, method, **how)
-    return failed.value
-
 
 # What comes back.
 
@@ -188,70 +154,6 @@ def test_a_secret_that_no_key_opens_is_not_sent(server: ScriptedServer, connect:
     assert server.requests == []
 
 
-# What does not come back: perhaps it was done.
-
-LOST: dict[str, Script] = {
-    "closed without a byte": hang_up,
-    "reset without a byte": reset(),
-    "reset in the middle of the body": reset(HEAD + b'{"id": '),
-    "body shorter than promised": raw(HEAD + b'{"id": '),
-    "chunk cut off": raw(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n14\r\n{"id": '),
-    "chunks without an end": raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"),
-    "broken chunk": raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n{}\r\n0\r\n\r\n"),
-    "headers cut off": raw(b"HTTP/1.1 200 OK\r\nContent-Le"),
-    "no HTTP": raw(b"220 mail.test ESMTP\r\n"),
-    "status without a number": raw(b"HTTP/1.1 abc OK\r\n\r\n"),
-    "endless header": raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000),
-    "too many headers": raw(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 500 + b"\r\n{}"),
-    "silence": silence,
-    "trickling headers": trickle(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200, 0.05),
-    "trickling body": trickle(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{" + b" " * 400, 0.01),
-    "endless body": endless(b"HTTP/1.1 200 OK\r\n\r\n"),
-    "promises five gigabytes": endless(b"HTTP/1.1 200 OK\r\nContent-Length: 5000000000\r\n\r\n"),
-    "gzip bomb": answer(body=gzip.compress(b" " * 50_000_000), content_encoding="gzip"),
-    "HTML": answer(body=b"<html>Welcome</html>", content_type="text/html"),
-    "empty": answer(body=b""),
-    "a list": answer([]),
-    "NaN": answer(body=b'{"amount": NaN}'),
-    "bad UTF-8": answer(body=b'{"amount": "\xff"}'),
-    "very deep": answer(body=b"[" * 100_000),
-    "1 MB and a byte": answer(body=b'{"a": "' + b"x" * 1_000_000 + b'"}'),
-}
-
-
-@pytest.mark.parametrize("script", LOST.values(), ids=LOST)
-def test_a_lost_or_unreadable_answer_to_an_action_leaves_its_effect_open(
-    script: Script, server: ScriptedServer, connect: Connect
-):
-    server.plays(script)
-    started = time.monotonic()
-
-    failed = fails(connect(server.url))
-
-    assert (failed.kind, failed.effect_possible) == (FailureKind.TRANSIENT, True)
-    assert time.monotonic() - started < 1.5
-    assert len(server.requests) == 1
-
-
-@pytest.mark.parametrize("script", [LOST["silence"], LOST["HTML"], LOST["reset in the middle of the body"]])
-def test_reading_has_no_effect_whatever_comes_back(script: Script, server: ScriptedServer, connect: Connect):
-    server.plays(script)
-
-    assert not fails(connect(server.url), "GET").effect_possible
-
-
-def test_what_came_back_is_never_shown_raw(server: ScriptedServer, connect: Connect):
-    server.plays(answer(body=b"<script>alert(1)</script> sk_live_123"))
-
-    assert "script" not in fails(connect(server.url)).message
-
-
-def test_a_megabyte_is_read(server: ScriptedServer, connect: Connect):
-    server.plays(answer({"a": "x" * 900_000}))
-
-    assert len(send(connect(server.url), limits=Limits()).data["a"]) == 900_000
-
-
 # What a status means.
 
 
@@ -359,82 +261,3 @@ def test_many_threads_call_at_once_and_each_gets_its_own_answer(connect: Connect
     assert sum(server.connections for server in servers) <= 64
     for server in servers:
         server.close()
-
-
-# TLS: the certificate proves the name, though the connection goes to an address.
-
-
-@pytest.fixture
-def at_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names under .test are at home here."""
-    ask = socket.getaddrinfo
-    monkeypatch.setattr(
-        socket,
-        "getaddrinfo",
-        lambda host, *rest, **more: ask("127.0.0.1" if host.endswith(".test") else host, *rest, **more),
-    )
-
-
-def secured(tmp_path: Path, *names: str) -> tuple[ScriptedServer, Path, list[str]]:
-    """A server with a certificate for names, the file to trust, and the names it was asked for (SNI)."""
-    trusted, context = make_certificate(tmp_path, *names)
-    asked_for: list[str] = []
-    context.sni_callback = lambda _sock, name, _context: asked_for.append(name)
-    return ScriptedServer(context), trusted, asked_for
-
-
-@pytest.mark.usefixtures("at_home")
-def test_name_and_certificate_stay_those_of_the_host(tmp_path: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch):
-    server, trusted, asked_for = secured(tmp_path, "gateway.test")
-    monkeypatch.setattr(requests.adapters, "DEFAULT_CA_BUNDLE_PATH", str(trusted))
-
-    reply = send(connect(f"https://gateway.test:{server.port}"), limits=Limits())
-    server.close()
-
-    assert reply.ok
-    assert asked_for == ["gateway.test"]
-    assert f"Host: gateway.test:{server.port}".encode() in server.requests[0]
-
-
-@pytest.mark.usefixtures("at_home")
-@pytest.mark.parametrize("case", ["another name", "nobody vouches for it", "the address alone"])
-def test_who_does_not_prove_its_name_is_sent_nothing(
-    case: str, tmp_path: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
-):
-    name = {"another name": "other.test", "the address alone": "127.0.0.1"}.get(case, "gateway.test")
-    server, trusted, _ = secured(tmp_path, name)
-    if case != "nobody vouches for it":
-        monkeypatch.setattr(requests.adapters, "DEFAULT_CA_BUNDLE_PATH", str(trusted))
-
-    failed = fails(connect(f"https://gateway.test:{server.port}"), limits=Limits())
-    server.close()
-
-    assert (failed.kind, failed.effect_possible) == (FailureKind.INFRASTRUCTURE, False)
-    assert "did not prove who it is" in failed.message
-    assert server.requests == []
-
-
-@pytest.mark.usefixtures("at_home")
-def test_a_tls_connection_that_is_cut_leaves_the_effect_open(
-    tmp_path: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
-):
-    server, trusted, _ = secured(tmp_path, "gateway.test")
-    monkeypatch.setattr(requests.adapters, "DEFAULT_CA_BUNDLE_PATH", str(trusted))
-    server.plays(reset(HEAD + b'{"id"'))
-
-    failed = fails(connect(f"https://gateway.test:{server.port}"), limits=Limits())
-    server.close()
-
-    assert (failed.kind, failed.effect_possible) == (FailureKind.TRANSIENT, True)
-    assert isinstance(failed.__cause__.__cause__, requests.RequestException | ssl.SSLError | OSError)
-
-
-@pytest.mark.usefixtures("at_home")
-def test_a_server_that_never_shakes_hands_holds_nobody_up(connect: Connect):
-    with socket.create_server(("127.0.0.1", 0)) as mute:
-        port = mute.getsockname()[1]
-        started = time.monotonic()
-        failed = fails(connect(f"https://gateway.test:{port}"))
-
-    assert (failed.kind, failed.effect_possible) == (FailureKind.INFRASTRUCTURE, False)
-    assert time.monotonic() - started < 1.5

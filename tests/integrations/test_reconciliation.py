@@ -1,6 +1,5 @@
 """Comparing the gateway with the desk: every difference is reported, nothing else is, and nothing is mended alone."""
 
-import uuid
 from datetime import timedelta
 
 import pgtrigger
@@ -9,51 +8,20 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from auditlog.models import Entry
-from integrations.models import Action, Break, Call, Connection, Payment, Reconciliation, Refund
-from integrations.reconciliation import asking, running, settling
-from integrations.reconciliation.asking import NothingToCompare, UnderWay
+from integrations.models import Action, Break, Payment, Refund
+from integrations.reconciliation import settling
 from integrations.reconciliation.settling import AlreadySettled, NotSo, ReasonMissing
 from integrations.states import ActionState, BreakKind, BreakState, ReconciliationState, Remedy
 from integrations.tasks import reconcile, send_due
 from opsdesk.lib import clock
-from tests.plugins.line import open_review_of, vote
+from tests.integrations.comparing import found, known_payment, lost_refund, nothing_is_young, reconciled, refunded
 from tests.races import at_once
 from workflows.states import CaseState, RunState
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(autouse=True)
-def nothing_is_young(monkeypatch):
-    """The gateway's clock cannot be moved: what it did just now counts as done long ago."""
-    monkeypatch.setattr("integrations.reconciliation.comparing.UNDER_WAY", timedelta(seconds=-5))
-
-
-def refunded(line, amount="20.00", count=1):
-    """Cases that are done, each with its refund here and there."""
-    # Of a customer each: many small refunds to one person are a person's business.
-    customers = [f"{20_000 + number}" for number in range(count)]
-    cases = [line.ask(amount, order=line.paid(customer=each), customer=each) for each in customers]
-    line.work()
-    assert {type(case).objects.get(pk=case.pk).state for case in cases} == {CaseState.DONE}
-    return cases
-
-
-def known_payment(line):
-    """A payment of which the desk keeps books."""
-    (case,) = refunded(line, "5.00")
-    return case.target
-
-
-def reconciled(line):
-    row = asking.ask(line.connection.pk, by=line.cast.tomasz)
-    running.run_due()
-    row.refresh_from_db()
-    return row
-
-
-def found():
-    return sorted(Break.objects.open().values_list("kind", "reference"))
+long_ago = pytest.fixture(autouse=True)(nothing_is_young)
 
 
 def test_what_agrees_is_not_reported(line):
@@ -199,115 +167,6 @@ def test_another_outcome_is_found_and_taking_it_over_brings_the_case_back(line):
     assert Payment.objects.get().refunded_minor == 0
 
 
-def test_an_effect_under_a_key_that_nobody_knows_is_found_with_its_case(line):
-    (case,) = refunded(line, "20.00")
-    lost_refund(line, case, "7.00")
-
-    reconciled(line)
-
-    [each] = Break.objects.open()
-    assert (each.kind, each.case_id, str(each.theirs)) == (BreakKind.LOST_INTENT, case.pk, "£7.00")
-
-
-def test_an_effect_under_a_key_that_nobody_knows_counts_and_stays_found_after_news_of_it(line):
-    (case,) = refunded(line, "20.00")
-    lost_refund(line, case, "7.00")
-    # As when a webhook comes before the first comparison.
-    Payment.objects.update(reread_at=clock.now())
-    line.work()
-    assert Payment.objects.get().refunded_minor == 2700
-
-    assert reconciled(line).found == 1
-    assert reconciled(line).found == 1
-
-    [each] = Break.objects.open()
-    assert (each.kind, each.case_id) == (BreakKind.LOST_INTENT, case.pk)
-
-
-def test_what_went_back_under_a_lost_key_counts_before_more_is_sent(line):
-    (case,) = refunded(line, "20.00")
-    lost_refund(line, case, "7.00")
-
-    reconciled(line)
-    line.work()
-
-    assert Payment.objects.get().refunded_minor == 2700
-    line.assert_sound()
-
-
-def lost_refund(line, case, amount, *, named=None):
-    """A refund that the desk made for a case and, after a restore, knows nothing about."""
-    key = uuid.uuid4()
-    minor = int(amount.replace(".", ""))
-    line.gateway.post(
-        "/v1/refunds",
-        {
-            "payment_intent": case.target,
-            "amount": minor,
-            "metadata[opsdesk_key]": str(key),
-            "metadata[case]": named or f"CASE-{case.pk}",
-        },
-        key=str(key),
-    )
-    return key
-
-
-def approved(line, case):
-    """A second refund of a payment is a matter for people: they agree."""
-    line.work()
-    vote(open_review_of(case), line.cast.ada)
-    line.let_pass(seconds=30)
-
-
-def test_a_case_of_that_number_about_another_payment_is_not_its_case(line):
-    (case, other) = refunded(line, count=2)
-    lost_refund(line, case, "7.00", named=f"CASE-{other.pk}")
-
-    reconciled(line)
-
-    assert Break.objects.get().case_id is None
-
-
-def test_beside_an_effect_that_nobody_placed_nothing_is_sent_for_its_payment(line):
-    order = line.paid()
-    done = line.ask("5.00", order=order)
-    line.work()
-    lost_refund(line, done, "20.00", named="CASE-999999")
-    reconciled(line)
-    again = line.ask("20.00", order=order)
-
-    approved(line, again)
-
-    again.refresh_from_db()
-    assert again.state == CaseState.FAILED
-    assert "for a case that it no longer knows" in again.runs.get().reason
-    assert len(line.refunds()) == 2
-
-    settling.settle(
-        Break.objects.get().pk, by=line.cast.maya, remedy=Remedy.IT_WAS, reason="The same.", case_id=again.pk
-    )
-    line.work()
-
-    again.refresh_from_db()
-    assert again.state == CaseState.DONE
-    assert len(line.refunds()) == 2
-
-
-def test_an_effect_of_another_case_is_let_go(line):
-    order = line.paid()
-    done = line.ask("5.00", order=order)
-    line.work()
-    lost_refund(line, done, "20.00", named="CASE-999999")
-    reconciled(line)
-    settling.settle(Break.objects.get().pk, by=line.cast.maya, remedy=Remedy.LEAVE, reason="Booked by hand.")
-
-    again = line.ask("20.00", order=order)
-    approved(line, again)
-
-    again.refresh_from_db()
-    assert again.state == CaseState.DONE
-
-
 def test_what_a_person_left_as_it_is_is_not_reported_every_day(line):
     refunded(line)
     Refund.objects.update(currency="EUR")
@@ -350,76 +209,6 @@ def test_what_is_settled_is_left_alone(line):
 
     with pytest.raises(AlreadySettled):
         settling.settle(each.pk, by=line.cast.maya, remedy=Remedy.LEAVE, reason="Again.")
-
-
-def test_a_gateway_that_is_away_is_asked_again_and_given_up_in_the_end(line):
-    line.gateway.chaos({"503": 1.0})
-    row = reconciled(line)
-
-    assert (row.state, row.attempts) == (ReconciliationState.DUE, 1)
-    assert row.due_at > clock.now()
-    for _ in range(running.MOST_ATTEMPTS):
-        Reconciliation.objects.update(due_at=clock.now())
-        running.run_due()
-
-    row.refresh_from_db()
-    assert row.state == ReconciliationState.FAILED
-    assert row.message
-    assert Call.objects.filter(operation="list all refunds").count() == running.MOST_ATTEMPTS
-
-
-def test_it_lists_page_by_page(line, monkeypatch):
-    monkeypatch.setattr("integrations.connectors.stripe.connector.PAGE", 2)
-    refunded(line, count=5)
-
-    assert reconciled(line).compared == 5
-    assert Call.objects.filter(operation="list all refunds").count() == 3
-
-
-def test_each_connection_is_compared_once_a_day(line):
-    assert asking.ask_what_is_due() == 1
-    running.run_due()
-    assert asking.ask_what_is_due() == 0
-
-    Reconciliation.objects.update(asked_at=clock.now() - timedelta(hours=25))
-
-    assert asking.ask_what_is_due() == 1
-    assert Reconciliation.objects.first().since < clock.now() - timedelta(days=6)
-
-
-def test_only_gateways_are_compared_and_one_at_a_time(line):
-    shop = Connection.objects.get(slug="shop")
-    with pytest.raises(NothingToCompare):
-        asking.ask(shop.pk, by=line.cast.tomasz)
-
-    asking.ask(line.connection.pk, by=line.cast.tomasz)
-    with pytest.raises(UnderWay), transaction.atomic():
-        asking.ask(line.connection.pk, by=line.cast.tomasz)
-
-
-def test_a_worker_that_died_while_it_compared_is_followed_by_another(line):
-    row = asking.ask(line.connection.pk, by=line.cast.tomasz)
-    stale = running._claim()
-    assert running.run_due() == 0
-    Reconciliation.objects.update(lease_until=clock.now() - timedelta(seconds=1))
-
-    assert running.run_due() == 1
-    running._write(stale, running.Listing())
-
-    row.refresh_from_db()
-    assert (row.state, row.attempts) == (ReconciliationState.DONE, 2)
-    assert Entry.objects.filter(verb="integrations.reconciliation.done").count() == 1
-
-
-def test_one_that_takes_its_workers_with_it_is_given_up(line):
-    row = asking.ask(line.connection.pk, by=line.cast.tomasz)
-    for _ in range(running.MOST_ATTEMPTS):
-        assert running._claim() is not None
-        Reconciliation.objects.update(lease_until=clock.now() - timedelta(seconds=1))
-
-    assert running._claim() is None
-    row.refresh_from_db()
-    assert row.state == ReconciliationState.FAILED
 
 
 @pytest.mark.django_db(transaction=True)
