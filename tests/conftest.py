@@ -2,17 +2,16 @@
 
 import gc
 import os
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.db.backends.postgresql.operations import DatabaseOperations
 
 from tests.plugins.outside import find_chromium
 
 pytest_plugins = [
     "tests.plugins.migrated",
+    "tests.plugins.emptying",
     "tests.plugins.sandbox",
     "tests.plugins.line",
     "tests.plugins.pages",
@@ -66,29 +65,3 @@ def _pauses_that_last(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(failing, "_FIRST_PAUSE", failing._LONGEST_PAUSE)
     monkeypatch.setattr(failing, "random", SimpleNamespace(random=lambda: 0.95))
-
-
-# As the tables' owner may: a server given by its URL has no superuser for tests. 32 is TRUNCATE in `tgtype`.
-_GUARDS = """
-DO $guards$
-DECLARE each record;
-BEGIN
-    FOR each IN SELECT tgrelid::regclass AS name, tgname FROM pg_trigger
-        WHERE tgtype & 32 <> 0 AND NOT tgisinternal LOOP
-        EXECUTE format('ALTER TABLE %s {} TRIGGER %I', each.name, each.tgname);
-    END LOOP;
-END $guards$
-"""
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _emptied_after_tests_that_commit() -> Iterator[None]:
-    """Let such a test's tables be emptied: the audit log refuses TRUNCATE to everybody who does not say so."""
-    flush = DatabaseOperations.execute_sql_flush
-
-    def past_the_guard(operations: DatabaseOperations, statements: list[str]) -> None:
-        flush(operations, [_GUARDS.format("DISABLE"), *statements, _GUARDS.format("ENABLE")])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DatabaseOperations, "execute_sql_flush", past_the_guard)
-        yield
