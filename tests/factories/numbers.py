@@ -1,0 +1,5 @@
+"""Numbers that tell rows apart, each given once in a process."""
+
+from itertools import count
+
+numbers = count(1)
