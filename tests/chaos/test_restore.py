@@ -40,9 +40,9 @@ _STIRRED = """
 class Backup:
     """A desk that was backed up and went on: ten more refunds than the backup knows."""
 
-    def __init__(self, desk: WholeDesk, folder: Path) -> None:
+    def __init__(self, desk: WholeDesk, folder: Path, *, more: int = 0) -> None:
         self.desk, self._folder = desk, folder
-        desk.run("-m", "tests.chaos.ordinary", str(ALL + LATER + REJECTED), log=folder / "ordinary.log")
+        desk.run("-m", "tests.chaos.ordinary", str(ALL + LATER + REJECTED + more), log=folder / "ordinary.log")
         desk.let_windows_end(minutes=600)
 
     def ask(self, *numbers: int, articles: int = INSTANT) -> None:
