@@ -10,6 +10,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from django.db import transaction
+
 from accounts import journal
 from accounts.errors import NotAllowed
 from accounts.models import Membership, Organization, Proposal, User
@@ -42,6 +44,7 @@ def stamp_of(row: Snapshot) -> str:
     return hashlib.sha256(json.dumps(row, sort_keys=True, default=str).encode()).hexdigest()
 
 
+@transaction.atomic
 def make(
     change: Proposed,
     *,

@@ -86,6 +86,15 @@ def test_where_nobody_asks_for_it_one_person_changes(desk, acme, otto):
     assert not Proposal.objects.exists()
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_proposal_is_made_and_put_in_force_in_transactions_of_their_own(desk, second, otto):
+    """What a page takes back is over when the proposal is kept."""
+    assert desk.post(address(otto.memberships.get()), {"role": "manager", **RUNNING, **WHY}).status_code == 302
+
+    assert "It is in force." in put_in_force(second, Proposal.objects.get())
+    assert otto.memberships.get().role == "manager"
+
+
 def proposed_by(browser, url, data):
     """The proposal that a form becomes; nothing of it is in force."""
     before = Proposal.objects.count()
