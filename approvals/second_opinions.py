@@ -23,6 +23,7 @@ from approvals.states import ReviewState, SecondOpinionState, Verdict
 from auditlog.services import Actor, record
 from integrations import notices
 from opsdesk.lib import clock
+from workflows.registry import Veil
 
 LATELY = timedelta(days=90)
 BLIND = "You were asked for a second opinion on this case: what was decided is shown once you have given it."
@@ -90,20 +91,21 @@ def _who_may_look(review: Review) -> Sequence[User]:
 
 def waiting_for(membership: Membership, case_id: int) -> SecondOpinion | None:
     """The opinion on a case that this member was asked for and has not given: until then they see no outcome."""
-    if not membership.may(Permission.DECIDE):
-        return None
-    asked = SecondOpinion.objects.visible_to(membership).open()
-    return asked.filter(review__case_id=case_id).order_by("pk").first()
+    return _owed(membership).filter(review__case_id=case_id).order_by("pk").first()
 
 
 def blind_cases(membership: Membership) -> set[int]:
     """The cases whose outcome this member does not see yet, by their ids; one statement."""
-    return set(SecondOpinion.objects.visible_to(membership).open().values_list("review__case_id", flat=True))
+    return set(_owed(membership).values_list("review__case_id", flat=True))
 
 
-def why_blind(membership: Membership, case_id: int) -> str:
-    """Why the outcome of a case is not shown to this member; "" where it is."""
-    return BLIND if waiting_for(membership, case_id) is not None else ""
+def _owed(membership: Membership) -> QuerySet[SecondOpinion]:
+    if not membership.may(Permission.DECIDE):
+        return SecondOpinion.objects.none()
+    return SecondOpinion.objects.visible_to(membership).open()
+
+
+VEIL = Veil(BLIND, lambda membership: _owed(membership).values("review__case"))
 
 
 @transaction.atomic

@@ -285,6 +285,8 @@ def test_after_a_sign_out_htmx_hears_401_and_gets_no_form(desk):
                 "accounts:sign_in",
                 "accounts:second_step",
                 "accounts:passkey_options",
+                "integrations:provider",
+                "integrations:provider_back",
                 "approvals:answer_link",
             ):
                 assert answer.status_code == 401, f"{method} {url.name}"

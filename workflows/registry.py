@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
+from django.db import models
 from django.db.models import Q, QuerySet
 
 from workflows.states import Tier
@@ -108,6 +109,14 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Veil:
+    """Cases of which a member must not see yet what became."""
+
+    why: str  # said in their place
+    cases: Callable[["Membership"], QuerySet[Any, Any]]  # their ids
+
+
+@dataclass(frozen=True, slots=True)
 class Watched:
     """A kind of record that triggers can watch: its rows of one organization, and what is told about one."""
 
@@ -138,7 +147,7 @@ awaited: dict[str, Tells] = {}
 tier_checks: list[Callable[[int, Collection[Tier]], list[str]]] = []
 withdrawals: list[Callable[["Case", str], None]] = []
 standing_effects: list[Callable[[Collection[int]], set[int]]] = []
-veils: list[Callable[["Membership", int], str]] = []
+veils: list[Veil] = []
 recovery_endings: list[Callable[["Recovery"], None]] = []
 # By kind of case: told in the transaction that ends one, with its id, the state it ends in, and why.
 case_endings: dict[str, Callable[[int, str, str], None]] = {}
@@ -252,12 +261,14 @@ def add_recovery_ending(listener: Callable[["Recovery"], None]) -> None:
         recovery_endings.append(listener)
 
 
-def add_veil(check: Callable[["Membership", int], str]) -> None:
-    """Have `check` asked why a member must not see yet what became of a case, by its id; "" where they may."""
-    if check not in veils:
-        veils.append(check)
+def add_veil(veil: Veil) -> None:
+    """Have a member not see yet what became of some cases."""
+    if veil not in veils:
+        veils.append(veil)
 
 
-def why_veiled(membership: "Membership", case_id: int) -> str:
-    """Why this member does not see yet what became of a case; "" where they do."""
-    return next(filter(None, (check(membership, case_id) for check in veils)), "")
+def with_veil(runs: QuerySet[Any], membership: "Membership") -> QuerySet[Any]:
+    """The same runs, each with `veil`: why this member does not see yet what became of its case; "" where they do."""
+    found = (models.When(case__in=each.cases(membership), then=models.Value(each.why)) for each in veils)
+    veiled: QuerySet[Any] = runs.annotate(veil=models.Case(*found, default=models.Value("")))
+    return veiled

@@ -6,6 +6,7 @@ import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from accounts.models import Organization
+from accounts.roles import Role
 from auditlog import tasks
 from auditlog.models import Entry, LegalHold, Removal, RetentionPolicy
 from auditlog.retention.removing import held_cases
@@ -134,7 +135,7 @@ def test_other_records_go_by_their_own_policies(organization):
         )
         for _ in range(3)
     ]
-    user = factories.make_member(organization, "otto", factories.Role.OPERATOR)
+    user = factories.make_member(organization, "otto", Role.OPERATOR)
     common = {"organization": organization, "recipient": user, "case": case, "channel": "app", "body": "", "path": "/"}
     notices = [
         Notice.objects.create(topic=topic, state="delivered", due_at=None, delivered_at=clock.now(), **common)

@@ -7,7 +7,7 @@ import pytest
 from auditlog.models import Handing
 from auditlog.seals import handing
 from auditlog.seals.heads import line_about
-from integrations.models import Call
+from integrations.models import Call, Endpoint
 from integrations.secrets import encrypt
 from integrations.signatures import verify as verify_signature
 from opsdesk.lib import clock
@@ -37,7 +37,7 @@ def test_a_head_is_posted_and_signed(seal, settings):
     headers, body = notary.posts[0]
     assert body.decode() == line_about(seal)
     organization = factories.make_organization("other")
-    door = factories.Endpoint(organization=organization, slug="notary", scheme="standard", secret=encrypt(SECRET))
+    door = Endpoint(organization=organization, slug="notary", scheme="standard", secret=encrypt(SECRET))
     assert verify_signature(door, headers, body, clock.now())
     assert "answered 500" in again.trouble
     assert not Call.objects.exists()

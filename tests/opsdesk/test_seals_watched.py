@@ -37,10 +37,13 @@ def words(found) -> str:
 
 @pytest.mark.usefixtures("heads")
 def test_what_does_not_happen_in_time_is_said(db):
-    organization = factories.make_organization()
     checks = (seals.seals_late, seals.heads_late, seals.verification_late, seals.log_broken)
     assert [words(check(in_a(DAY))) for check in checks] == ["", "", "", ""]
 
+    organization = factories.make_organization()  # the database saw that
+    assert "For 1 h nothing was sealed" in words(seals.seals_late(in_a(HOUR)))
+    close()
+    assert not words(seals.seals_late(in_a(DAY)))
     tell(organization, 3)
     assert not words(seals.seals_late(in_a(timedelta(minutes=1))))
     assert "For 1 h nothing was sealed" in words(seals.seals_late(in_a(HOUR)))

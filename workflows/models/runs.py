@@ -94,8 +94,9 @@ class Run(Movable):
     started_at = models.DateTimeField(db_default=Now())
     ended_at = models.DateTimeField(null=True)
 
-    # Only known of runs that were asked for `with_recovery`.
+    # Only known of runs that were asked for `with_recovery`, and by `registry.with_veil`.
     recovering_since: datetime | None = None
+    veil: str = ""
 
     objects: ClassVar[RunQuerySet] = RunQuerySet.as_manager()  # type: ignore[assignment]
 

@@ -74,10 +74,9 @@ def show_run(
 ) -> HttpResponse:
     """The page of one run, with a form that was refused or a control that did not fit."""
     runs = Run.objects.visible_to(request.membership).select_related("case", "workflow", "version", "organization")
-    run = get_object_or_404(runs.with_recovery(), pk=pk)
-    veiled = registry.why_veiled(request.membership, run.case_id)
-    if veiled:
-        raise PermissionDenied(veiled)
+    run: Run = get_object_or_404(registry.with_veil(runs.with_recovery(), request.membership), pk=pk)
+    if run.veil:
+        raise PermissionDenied(run.veil)
     steps = list(run.steps.all())
     # Actions live on the floor above; the relation is all that is known of them here.
     actions = list(run.actions.select_related("connection").prefetch_related("calls").order_by("pk"))
