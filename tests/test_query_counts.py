@@ -22,7 +22,7 @@ from workflows.states import EventState, Tier
 pytestmark = pytest.mark.django_db
 quiet = pytest.fixture(autouse=True, scope="module")(quietly)
 # Pages that count no rows of the desk: packages', or files.
-_NO_LISTS = ("admin:jsi18n", "admin:django_rq", "admin/django_rq", "metrics")
+_NO_LISTS = ("admin:jsi18n", "admin:django_rq", "admin/django_rq", "metrics", "readyz")
 
 
 def one_more_of_everything(organization: Organization, members: dict[str, User], number: int) -> None:
