@@ -23,6 +23,8 @@ pytestmark = pytest.mark.django_db
 quiet = pytest.fixture(autouse=True, scope="module")(quietly)
 # Pages that count no rows of the desk: packages', or files.
 _NO_LISTS = ("admin:jsi18n", "admin:django_rq", "admin/django_rq", "metrics", "readyz")
+# What would avoid breaches is asked for only where some are foreseen for the rest of the day: limits, and amounts.
+_LEVERS = {"/escalations/forecast/": 2}
 
 
 def one_more_of_everything(organization: Organization, members: dict[str, User], number: int) -> None:
@@ -103,5 +105,9 @@ def test_every_list_asks_as_often_for_many_rows_as_for_ten(rows):
 
     assert len(few) > 60
     assert few.keys() == many.keys()
-    grown = {page: more(few[page], many[page]) for page in few if len(many[page]) > len(few[page])}
+    grown = {
+        page: more(few[page], many[page])
+        for page in few
+        if len(many[page]) > len(few[page]) + _LEVERS.get(page.partition(" ")[2], 0)
+    }
     assert not grown, "\n".join(f"{page}: {asked}" for page, asked in grown.items())
