@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.models import Q
 
-from accounts.errors import NotAllowed
 from accounts.roles import Role
 
 if TYPE_CHECKING:
-    from accounts.models import Membership, Organization
+    from accounts.models import Membership
 
 
 def keeps_audit(membership: "Membership") -> bool:
@@ -29,17 +28,3 @@ def _also_administers(membership: "Membership") -> bool:
     if membership.user.person_id is not None:
         own |= Q(user__person_id=membership.user.person_id)
     return bool(rows.filter(own, organization_id=membership.organization_id).exists())
-
-
-def refuse_nobody(organization: "Organization") -> None:
-    """Raise NotAllowed where the log is kept apart and nobody could set anything about it."""
-    if not organization.audit_kept_apart:
-        return
-    rows: Any = organization.memberships.filter(
-        ended_at=None, user__is_active=True, user__is_staff=True, role=Role.AUDITOR
-    )
-    if not any(keeps_audit(row) for row in rows.select_related("organization", "user")):
-        raise NotAllowed(
-            "Nobody would be left who may set retention and legal holds: give somebody who is no Admin the role "
-            "Auditor first, on an account that opens the admin."
-        )

@@ -8,17 +8,15 @@ from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Now
 
 from accounts.apart import keeps_audit
 from accounts.identities import GroupRole, Identity
+from accounts.proposed import Proposal
 from accounts.roles import GRANTS, Permission, Role
 from accounts.sessions import Session
-from accounts.states import PROPOSAL_MOVES, ProposalState
 from accounts.tokens import ApiToken
-from opsdesk.lib.states import Movable, known_states, only_listed_moves
 
-__all__ = ["ApiToken", "GroupRole", "Identity", "Session"]
+__all__ = ["ApiToken", "GroupRole", "Identity", "Proposal", "Session"]
 # Sessions end with what their owner was let in by.
 _END_SESSIONS = "DELETE FROM accounts_session WHERE user_id = {}; RETURN NULL;"
 
@@ -46,8 +44,9 @@ class Organization(models.Model):
     rights_need_second_person = models.BooleanField(
         default=False,
         db_default=False,
-        help_text="Changes of roles, teams, tiers, limits and ceilings are put in force by another admin than the one "
-        "who proposes them. Taking a right away, and the kill switch, take effect at once.",
+        help_text="Changes of roles, teams, tiers, limits and ceilings, keeping records for less time, and lifting "
+        "legal holds are put in force by another person than the one who proposes them. Taking a right away, and the "
+        "kill switch, take effect at once.",
     )
     audit_kept_apart = models.BooleanField(
         default=False,
@@ -352,46 +351,3 @@ class Team(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-
-class Proposal(Movable):
-    """A change of who may do what, or of what is asked of them, that waits for another person."""
-
-    MOVES = PROPOSAL_MOVES
-
-    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="proposals")
-    page = models.CharField(max_length=80, help_text="Model on whose page it was sent, such as accounts.membership.")
-    row_id = models.BigIntegerField(null=True, help_text="The row that changes; empty for a new one.")
-    title = models.CharField(max_length=200, help_text="The row in words, as it would be.")
-    form = models.JSONField(help_text="What was sent, value by value; emptied when it is closed.")
-    stamp = models.CharField(max_length=64, help_text="Fingerprint of the row as it was.")
-    before = models.JSONField()
-    after = models.JSONField()
-    reason = models.CharField(max_length=500)
-    proposed_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
-    proposed_at = models.DateTimeField(db_default=Now())
-    state = models.CharField(max_length=10, choices=ProposalState, default=ProposalState.OPEN, editable=False)
-    ended_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
-    ended_at = models.DateTimeField(null=True)
-
-    class Meta:
-        ordering = ["-pk"]
-        constraints = [
-            known_states("accounts_proposal_known_state", ProposalState),
-            models.CheckConstraint(
-                name="accounts_proposal_ended_by_somebody",
-                condition=Q(state=ProposalState.OPEN, ended_at=None, ended_by=None)
-                | (~Q(state=ProposalState.OPEN) & Q(ended_at__isnull=False, ended_by__isnull=False)),
-            ),
-            models.CheckConstraint(
-                name="accounts_proposal_put_in_force_by_another",
-                condition=~Q(state=ProposalState.IN_FORCE) | ~Q(ended_by=F("proposed_by")),
-            ),
-        ]
-        triggers = [only_listed_moves(PROPOSAL_MOVES)]
-
-    # Set when the page has taken the form once more.
-    is_taken = False
-
-    def __str__(self) -> str:
-        return f"{self.title} (proposed by {self.proposed_by})"

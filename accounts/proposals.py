@@ -1,6 +1,7 @@
-"""Four eyes over who may do what: a change that one admin proposes and another person puts in force.
+"""Four eyes over who may do what, and over what is kept: one person proposes a change, another one puts it in force.
 
-What is proposed is the form as it was sent. Putting it in force sends it once more, by the other person and through the
+Who that may be is whoever else could have made the change: what its page asks for is kept with the proposal. What is
+proposed is the form as it was sent. Putting it in force sends it once more, by the other person and through the
 same page, so nothing is changed past the checks and the record of that page; a row that became another meanwhile
 is not changed at all.
 """
@@ -53,14 +54,17 @@ def make(
     organization_id: int,
     form: Mapping[str, list[str]],
     by: User,
+    permission: Permission = Permission.CONFIGURE,
 ) -> Proposal:
     """Keep a change for another person.
 
-    `page` is the model whose page it was sent to, `row_id` the row it was about, `form` what was sent.
+    `page` is the model whose page it was sent to, `permission` what that page asks for, `row_id` the row it was about,
+    `form` what was sent.
     """
     proposal = Proposal.objects.create(
         organization_id=organization_id,
         page=page,
+        permission=permission,
         row_id=row_id,
         title=change.title[:200],
         form=dict(form),
@@ -83,6 +87,17 @@ def why_not(proposal: Proposal, by: User) -> str:
     return ""
 
 
+def who_is_missing(proposal: Proposal) -> str:
+    """What must happen first, where nobody is there who could put it in force; "" where somebody is."""
+    permission = Permission(proposal.permission)
+    if people_who_may(proposal.organization_id, permission) - {proposal.proposed_by.person_key}:
+        return ""
+    role = "Admin"
+    if permission == Permission.KEEP_AUDIT and proposal.organization.audit_kept_apart:
+        role = "Auditor, who is no Admin"
+    return f"Nobody is there who could: an admin gives somebody the role {role}, on an account that opens the admin."
+
+
 def end(proposal: Proposal, state: ProposalState, *, by: User, reason: str) -> None:
     """Close a proposal, under its lock. What was typed into the form is not kept: the audit log says what changed."""
     proposal.move_to(state, ended_by=by, ended_at=clock.now(), form={})
@@ -101,16 +116,17 @@ def _tell(proposal: Proposal, verb: str, *, by: User, reason: str) -> None:
     )
 
 
-def admins_of(organization_id: int) -> set[str]:
-    """Keys of the people who can configure the organization now: the role, and an account that opens the admin."""
+def people_who_may(organization_id: int, permission: Permission) -> set[str]:
+    """Keys of the people who can do this in the admin now: the role, and an account that opens it."""
     members = Membership.objects.filter(
         organization_id=organization_id,
-        role__in=roles_with(Permission.CONFIGURE),
+        role__in=roles_with(permission),
         ended_at=None,
         user__is_active=True,
         user__is_staff=True,
     )
-    return {member.user.person_key for member in members.select_related("user")}
+    rows = members.select_related("organization", "user")
+    return {member.user.person_key for member in rows if member.may(permission)}
 
 
 def refuse_lockout(organization_id: int) -> None:
@@ -118,14 +134,42 @@ def refuse_lockout(organization_id: int) -> None:
 
     Two admins who each take the other's rights away at once wait for each other here, and the second is refused.
     """
-    organization = Organization.objects.select_for_update(of=("self",)).get(pk=organization_id)
-    needed = _PAIR if organization.rights_need_second_person else 1
-    left = len(admins_of(organization_id))
-    if left >= needed:
+    organization = _locked(organization_id)
+    left = len(people_who_may(organization_id, Permission.CONFIGURE))
+    if left >= _needed(organization):
         return
-    if needed == 1:
+    if not organization.rights_need_second_person:
         raise NotAllowed("Nobody would be left who may configure: give somebody else the role Admin first.")
     raise NotAllowed(
         f"Changes here need two admins, and {left} would be left: give somebody else the role Admin first, on an "
         "account that opens the admin."
     )
+
+
+def refuse_unkept(organization_id: int) -> None:
+    """Raise NotAllowed where the log would be kept apart and too few people could set anything about it.
+
+    Called where that is asked for. Later an Auditor may go: those who give rights find another one, and until then what
+    is kept stays kept.
+    """
+    organization = _locked(organization_id)
+    left = len(people_who_may(organization_id, Permission.KEEP_AUDIT))
+    if not organization.audit_kept_apart or left >= _needed(organization):
+        return
+    if not organization.rights_need_second_person:
+        raise NotAllowed(
+            "Nobody would be left who may set retention and legal holds: give somebody who is no Admin the role "
+            "Auditor first, on an account that opens the admin."
+        )
+    raise NotAllowed(
+        f"Changes of retention and legal holds need two who may set them, and there would be {left}: give somebody "
+        "else who is no Admin the role Auditor first, on an account that opens the admin."
+    )
+
+
+def _locked(organization_id: int) -> Organization:
+    return Organization.objects.select_for_update(of=("self",)).get(pk=organization_id)
+
+
+def _needed(organization: Organization) -> int:
+    return _PAIR if organization.rights_need_second_person else 1

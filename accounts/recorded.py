@@ -82,8 +82,12 @@ class RecordedAdmin(OwnRows, admin.ModelAdmin):
     withheld: ClassVar[Sequence[str]] = ()
     # Fields that are given once: other systems, addresses or files know them.
     given_once: ClassVar[Sequence[str]] = ()
-    # Whether another admin puts changes in force, where the organization asks for it.
+    # Whether another person puts changes in force, where the organization asks for it, and which of them.
     second_person: ClassVar[bool] = False
+    waiting_words: ClassVar[str] = (
+        "What gives or changes a right waits until another person puts it in force. Taking a right away takes effect "
+        "at once."
+    )
     # What a member must be allowed to see the page and change its rows.
     permission: ClassVar[Permission] = Permission.CONFIGURE
     # Also shown to a superuser who founds the first organization.
@@ -203,8 +207,9 @@ class RecordedAdmin(OwnRows, admin.ModelAdmin):
                 organization_id=request.membership.organization_id,  # type: ignore[attr-defined]
                 form=dict(request.POST.lists()),
                 by=request.user,  # type: ignore[arg-type]
+                permission=self.permission,
             )
-            messages.success(request, "Proposed. It takes effect when another admin puts it in force.")
+            messages.success(request, "Proposed. It takes effect when another person puts it in force.")
             return redirect("admin:accounts_proposal_change", proposal.pk)
         except NotAllowed as refusal:
             if getattr(request, "proposal", None) is not None:
@@ -216,7 +221,8 @@ class RecordedAdmin(OwnRows, admin.ModelAdmin):
         """Say beforehand whether another person will be asked."""
         membership = getattr(request, "membership", None)
         asked = self.second_person and membership is not None and proposals.are_asked(membership.organization_id)
-        return super().render_change_form(request, {**context, "second_person": asked}, *args, **kwargs)
+        words = self.waiting_words if asked else ""
+        return super().render_change_form(request, {**context, "waiting_words": words}, *args, **kwargs)
 
     def tell(
         self, request: HttpRequest, row: Any, before: Snapshot, after: Snapshot, *, reason: str, change: bool

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 
 from accounts.recorded import CappedPaginator, ReadOnlyAdmin, RecordedAdmin, RecordedForm
 from accounts.roles import Permission
+from accounts.snapshots import Snapshot
 from auditlog.models import Entry, LegalHold, RetentionPolicy
 from auditlog.retention import kinds
 from auditlog.verbs import known
@@ -100,6 +101,11 @@ class RetentionPolicyAdmin(RecordedAdmin):
 
     noun = "auditlog.retentionpolicy"
     permission = Permission.KEEP_AUDIT
+    second_person = True
+    waiting_words = (
+        "What removes more, or sooner, waits until another person puts it in force. Keeping records for longer, and "
+        "switching removal off, take effect at once."
+    )
     form = PolicyForm
     given_once = ["organization", "kind"]
     list_display = ["label", "days", "enabled"]
@@ -114,6 +120,13 @@ class RetentionPolicyAdmin(RecordedAdmin):
         )
     ]
 
+    def asks_second_person(self, was: Snapshot, now: Snapshot, *, change: bool) -> bool:
+        """What may remove more, or sooner. Keeping for longer, and switching removal off, take effect at once."""
+        if not change:
+            return bool(now.get("enabled"))
+        sooner = "days" in now and now["days"] < was["days"]
+        return sooner or now.get("enabled") is True
+
     @admin.display(description="records", ordering="kind")
     def label(self, policy: RetentionPolicy) -> str:
         """The kind in words."""
@@ -127,6 +140,8 @@ class LegalHoldAdmin(RecordedAdmin):
 
     noun = "auditlog.legalhold"
     permission = Permission.KEEP_AUDIT
+    second_person = True
+    waiting_words = "Lifting a hold waits until another person puts it in force. Setting one takes effect at once."
     given_once = ["organization", "case_id", "party"]
     list_display = ["shown", "set_at", "lifted"]
     list_filter = ["lifted"]
@@ -141,7 +156,11 @@ class LegalHoldAdmin(RecordedAdmin):
         )
     ]
 
+    def asks_second_person(self, was: Snapshot, now: Snapshot, *, change: bool) -> bool:
+        """Lifting one lets things be removed for good; setting one takes effect at once."""
+        return now.get("lifted") is True
+
     @admin.display(description="holds")
     def shown(self, hold: LegalHold) -> str:
         """What it holds; a customer number comes from outside."""
-        return visible(str(hold), at_most=200)
+        return visible(f"customer {hold.party}" if hold.party else str(hold), at_most=200)

@@ -1,4 +1,4 @@
-"""Changes of who may do what that wait for another person, for the board: the room they belong to is below it."""
+"""Changes that wait for another person, for the board: the room they belong to is below it."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,19 +9,16 @@ from django.urls import reverse
 
 from accounts import proposals
 from accounts.models import Membership, Proposal
-from accounts.roles import Permission
 from accounts.states import ProposalState
 from workflows.waits import Help, Look, Waiting, WaitingKind, add_waiting_kind
 
-# Within this another admin will have read what was proposed.
+# Within this somebody will have read what was proposed.
 UNREAD_LONG = timedelta(days=1)
 
 
 def _open(look: Look) -> QuerySet[Any]:
-    """Proposals that nobody put in force or threw away, for whoever could."""
-    if not look.member.may(Permission.CONFIGURE):
-        return Proposal.objects.none()
-    rows = Proposal.objects.filter(organization_id=look.member.organization_id, state=ProposalState.OPEN)
+    """Proposals that nobody put in force or threw away, for whoever could and whoever made them."""
+    rows = Proposal.objects.visible_to(look.member).filter(state=ProposalState.OPEN)
     late = rows if look.everything else rows.filter(proposed_at__lt=look.now - UNREAD_LONG)
     return late.select_related("proposed_by__person").defer("form").order_by("proposed_at", "pk")
 
@@ -41,7 +38,7 @@ def _tell(row: Proposal, look: Look) -> Waiting:
 
 
 def _ended(member: Membership, since: datetime, sort: str) -> QuerySet[Any, Any]:
-    rows = Proposal.objects.filter(organization_id=member.organization_id, ended_at__gte=since)
+    rows = Proposal.objects.visible_to(member).filter(ended_at__gte=since)
     return rows.order_by("-pk").values(took=F("ended_at") - F("proposed_at"))
 
 

@@ -5,10 +5,11 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from accounts import apart, proposals
+from accounts import proposals
 from accounts.forms import OrganizationForm
 from accounts.models import Organization
 from accounts.recorded import RecordedAdmin
+from accounts.roles import Permission
 from accounts.snapshots import Snapshot
 
 # What an organization asks for before somebody gets in, decides about much, or changes what others may.
@@ -90,11 +91,14 @@ class OrganizationAdmin(RecordedAdmin):
         if before.get("rights_need_second_person") or (before.get("audit_kept_apart") and not row.audit_kept_apart):
             return True
         closed = before.get("rules_need_second_person") and not row.rules_need_second_person
-        return bool(closed) and len(proposals.admins_of(row.pk)) > 1
+        return bool(closed) and len(proposals.people_who_may(row.pk, Permission.CONFIGURE)) > 1
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Two people are asked for only where there are two."""
-        if form.instance.rights_need_second_person and not form.before.get("rights_need_second_person", False):
-            proposals.refuse_lockout(form.instance.pk)
-        apart.refuse_nobody(form.instance)
+        row, before = form.instance, form.before
+        two_now = row.rights_need_second_person and not before.get("rights_need_second_person")
+        if two_now:
+            proposals.refuse_lockout(row.pk)
+        if two_now or (row.audit_kept_apart and not before.get("audit_kept_apart")):
+            proposals.refuse_unkept(row.pk)
         super().save_related(request, form, formsets, change)

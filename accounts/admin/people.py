@@ -80,7 +80,7 @@ class AccountAdmin(RecordedAdmin, UserAdmin):
             {
                 "fields": ["is_active", "is_staff", "forget_factors"],
                 "description": "An account that is not active cannot sign in and its votes no longer count. "
-                "Staff opens this admin, together with the role Admin.",
+                "Staff opens this admin, together with the role Admin, or Auditor where the log is kept apart.",
             },
         ),
         ("Dates", {"fields": ["last_login", "date_joined"]}),

@@ -24,7 +24,7 @@ from accounts.states import ProposalState
 
 @admin.register(Proposal)
 class ProposalAdmin(ReadOnlyAdmin):
-    """What one admin proposed; another one puts it in force, or either throws it away."""
+    """What one person proposed; another one puts it in force, or either throws it away."""
 
     list_display = ["title", "page_name", "proposed_by", "proposed_at", "state", "ended_by"]
     list_filter = ["state"]
@@ -36,15 +36,15 @@ class ProposalAdmin(ReadOnlyAdmin):
         return str(apps.get_model(proposal.page)._meta.verbose_name)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whoever may change some page sees what is proposed for it."""
+        """Whoever may change some page; which proposals are shown, `visible_to` says."""
         return super().has_view_permission(request, obj) or may_keep_audit(request)
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
-        """Changes of pages that the member may change themselves."""
-        rows = super().get_queryset(request)
-        pages = set(rows.order_by().values_list("page", flat=True).distinct())
-        own = [page for page in pages if _page_of(self.admin_site, page).has_module_permission(request)]
-        return rows.filter(page__in=own)
+        """What the member could put in force, and what they proposed themselves."""
+        rows: Any = super().get_queryset(request)
+        membership = getattr(request, "membership", None)
+        seen: QuerySet[Any] = rows.visible_to(membership) if membership is not None else rows
+        return seen
 
     def get_urls(self) -> list[URLPattern]:
         """The two buttons stand before Django's own catch-all."""
@@ -69,6 +69,7 @@ class ProposalAdmin(ReadOnlyAdmin):
             "lines": _lines(proposal),
             "is_open": proposal.state == ProposalState.OPEN,
             "why_not": proposals.why_not(proposal, request.user),  # type: ignore[arg-type]
+            "missing": proposals.who_is_missing(proposal),
         }
         return TemplateResponse(request, "admin/proposal.html", context)
 

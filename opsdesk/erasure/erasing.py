@@ -10,10 +10,11 @@ from urllib.parse import unquote_plus
 
 import pgtrigger
 from django.apps import apps
+from django.contrib.admin.models import LogEntry
 from django.db import connection, transaction
 from django.db.models import Q
 
-from accounts.models import Organization
+from accounts.models import Membership, Organization, Proposal
 from auditlog.models import Entry, LegalHold
 from auditlog.services import Actor, record
 from integrations.models import Customer
@@ -26,6 +27,9 @@ from workflows.models import Case
 from workflows.states import CASE_FINAL
 
 _TEXTS = ("actor", "reason", "before", "after")
+# Entries that hang on no case, and may name a person all the same.
+_OF_NOBODYS_CASE = ["legalhold", "export", "savedview", "proposal"]
+_OF_PROPOSAL = ("title", "form", "reason", "before", "after")
 # Shorter words stand in too many texts that are about nobody.
 _SHORTEST = 4
 
@@ -60,15 +64,16 @@ def erase(person: Person, *, actor: Actor, reason: str) -> int:
     Raises NotErasable while a case of theirs is open, or a legal hold keeps one.
     """
     cases = list(Case.objects.select_for_update().filter(person.cases).order_by("pk"))
-    _check(person, cases)
+    check(person, cases)
     keys = [case.pk for case in cases]
-    words = _words(person, cases)
+    words = words_of(person, cases)
     for place in PLACES:
         with pgtrigger.ignore(*place.guards) if place.guards else nullcontext():
             _clear(place, keys, words)
     _forget_texts(person.organization, keys, words)
     exporting.remove_all(person.organization.pk, actor=actor, reason="A person was erased whom the file may name.")
     _forget_searches(person.organization, words)
+    _forget_settings(person.organization, words)
     changes: dict[str, Any] = {**OF_THE_CASE, **({"party": person.mark} if person.customer else {})}
     Case.objects.filter(pk__in=keys).update(**changes)
     if person.customer:
@@ -83,14 +88,15 @@ def erase(person: Person, *, actor: Actor, reason: str) -> int:
         actor=actor,
         organization_id=person.organization.pk,
         subject=("organization", person.organization.pk),
-        reason=reason,
+        reason=_scrubbed(reason, words),
         after={"mark": person.mark, "cases": len(keys)},
     )
     marks.remember(person.organization.slug, person.mark, customer=person.customer)
     return len(keys)
 
 
-def _check(person: Person, cases: Sequence[Case]) -> None:
+def check(person: Person, cases: Sequence[Case]) -> None:
+    """Raise NotErasable while something is to be done for the person, or a legal hold keeps a case of theirs."""
     still_open = [str(case) for case in cases if case.state not in CASE_FINAL]
     if still_open:
         raise NotErasable(f"Not yet: {', '.join(still_open[:5])} must be closed first.")
@@ -101,7 +107,7 @@ def _check(person: Person, cases: Sequence[Case]) -> None:
         raise NotErasable("A legal hold keeps what the desk has of this person.")
 
 
-def _words(person: Person, cases: Iterable[Case]) -> list[str]:
+def words_of(person: Person, cases: Iterable[Case]) -> list[str]:
     """What names the person wherever it stands: their number, their names and each part of them, what they sent."""
     customer = Customer.objects.filter(organization=person.organization, reference=person.name).first()
     names = {person.name} | {case.party_name for case in cases} | ({customer.name} if customer is not None else set())
@@ -153,18 +159,24 @@ def _pattern(words: Sequence[str]) -> re.Pattern[str]:
     return re.compile("|".join(re.escape(word) for word in words), re.IGNORECASE)
 
 
-def _forget_texts(organization: Organization, keys: Sequence[int], words: Sequence[str]) -> None:
-    """Have the database erase the texts of entries that name the person; their seals verify all the same."""
-    if not words:
-        return
+def naming_entries(
+    organization: Organization, keys: Sequence[int], words: Sequence[str]
+) -> Iterator[tuple[int, list[str]]]:
+    """Entries that name the person, by key, with which of their texts do."""
     pattern = _pattern(words)
-    of_nobodys_case = Q(organization=organization, subject_kind__in=["legalhold", "export", "savedview"])
+    of_nobodys_case = Q(organization=organization, subject_kind__in=_OF_NOBODYS_CASE)
     about = Q(case_id__in=keys) | of_nobodys_case
-    for entry in Entry.objects.filter(about).order_by("pk"):
+    for entry in Entry.objects.filter(about).order_by("pk") if words else ():
         named = [name for name in _TEXTS if pattern.search(_text(getattr(entry, name)))]
         if named:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT auditlog_erase(%s, %s)", [entry.pk, named])
+            yield entry.pk, named
+
+
+def _forget_texts(organization: Organization, keys: Sequence[int], words: Sequence[str]) -> None:
+    """Have the database erase the texts of entries that name the person; their seals verify all the same."""
+    for key, named in list(naming_entries(organization, keys, words)):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT auditlog_erase(%s, %s)", [key, named])
 
 
 def _forget_searches(organization: Organization, words: Sequence[str]) -> None:
@@ -175,6 +187,19 @@ def _forget_searches(organization: Organization, words: Sequence[str]) -> None:
     for rows in (SavedView.objects.filter(organization=organization), Export.objects.filter(organization=organization)):
         named = [row.pk for row in rows.exclude(query="") if pattern.search(unquote_plus(row.query))]
         rows.filter(pk__in=named).update(query="")
+
+
+def _forget_settings(organization: Organization, words: Sequence[str]) -> None:
+    """Clear what people wrote when they changed settings, as legal holds: proposals, and the pages' own history."""
+    for proposal in Proposal.objects.filter(organization=organization):
+        named = {name: _scrubbed(getattr(proposal, name), words) for name in _OF_PROPOSAL}
+        if any(value != getattr(proposal, name) for name, value in named.items()):
+            Proposal.objects.filter(pk=proposal.pk).update(**named)
+    people = Membership.objects.filter(organization=organization).values("user")
+    for line in LogEntry.objects.filter(user__in=people):
+        kept = {name: _scrubbed(getattr(line, name), words) for name in ("object_repr", "change_message")}
+        if any(value != getattr(line, name) for name, value in kept.items()):
+            LogEntry.objects.filter(pk=line.pk).update(**kept)
 
 
 def _text(value: Any) -> str:

@@ -7,10 +7,10 @@ from django.urls import reverse
 from accounts import proposals
 from accounts.errors import NotAllowed
 from accounts.models import Membership, Organization, Proposal, Team, User
-from accounts.roles import Role
+from accounts.roles import Permission, Role
 from approvals import tier_editions
 from approvals.models import Ceiling, RunningLimit, Stage, TierSettings
-from auditlog.models import Entry
+from auditlog.models import Entry, LegalHold, RetentionPolicy
 from opsdesk.lib import clock
 from tests.admin.conftest import signed_in
 from tests.admin.test_people import organization_data
@@ -170,6 +170,36 @@ def test_a_new_account_may_do_nothing_until_another_admin_agrees(desk, second, a
     assert Membership.objects.active().get(user=account).role == "manager"
 
 
+def test_less_is_kept_and_holds_are_lifted_by_two(desk, second, asked):
+    """Keeping longer, and holding, takes effect at once; what lets things be removed for good waits."""
+    days = {"days": 500, "enabled": "on"}
+    kept = RetentionPolicy.objects.create(organization=asked, kind="entries", days=500, enabled=True)
+    off = RetentionPolicy.objects.create(organization=asked, kind="calls", days=90, enabled=False)
+    desk.post(add(LegalHold), {"party": "C-7", **WHY})
+    hold = LegalHold.objects.get()
+    for row, harmless in ((kept, {**days, "days": 600}), (off, {"days": 120})):
+        assert desk.post(address(row), {**harmless, **WHY}).status_code == 302
+    assert not Proposal.objects.exists()
+
+    made = [
+        proposed_by(desk, address(hold), {"lifted": "on"}),
+        proposed_by(desk, address(kept), {**days, "days": 400}),
+        proposed_by(desk, address(off), {"days": 120, "enabled": "on"}),
+        proposed_by(desk, add(RetentionPolicy), {"kind": "notices", "days": 90, "enabled": "on"}),
+    ]
+
+    assert not LegalHold.objects.get().lifted
+    assert "C-7" not in str(Proposal.objects.values("title", "before", "after"))
+    assert list(RetentionPolicy.objects.order_by("pk").values_list("days", "enabled")) == [(600, True), (120, False)]
+    assert desk.post(address(kept), {"days": 600, **WHY}).status_code == 302  # removing nothing waits for nobody
+    assert "proposed this, so another person puts it in force." in put_in_force(desk, made[0])
+    for proposal in (made[0], made[2], made[3]):
+        assert "It is in force." in put_in_force(second, proposal)
+    assert LegalHold.objects.get().lifted
+    assert RetentionPolicy.objects.get(kind="calls").enabled and RetentionPolicy.objects.filter(kind="notices").exists()
+    assert "was changed since this was proposed" in put_in_force(second, made[1])
+
+
 @pytest.mark.parametrize("change", ["person", "is_active"])
 def test_one_person_does_not_become_two_and_nobody_comes_back_alone(desk, asked, otto, tomasz, change):
     User.objects.filter(pk=otto.pk).update(is_active=change == "person")
@@ -238,7 +268,7 @@ def test_the_last_who_could_agree_keep_their_way_in(desk, acme, lena, asks, how)
 
     answer = desk.post(address(row), {**data, **WHY}, follow=True)
 
-    there = proposals.admins_of(acme.pk) == {tomasz.person_key, lena.person_key}
+    there = proposals.people_who_may(acme.pk, Permission.CONFIGURE) == {tomasz.person_key, lena.person_key}
     assert there == asks
     assert ("Changes here need two admins, and 1 would be left" in answer.content.decode()) == asks
     if not asks:
@@ -308,3 +338,5 @@ def test_the_database_keeps_them_sound(asked, tomasz, lena, otto):
         Proposal.objects.filter(pk=proposal.pk).update(ended_by=tomasz, **ended)
     with pytest.raises(IntegrityError, match="ended_by_somebody"), transaction.atomic():
         Proposal.objects.filter(pk=proposal.pk).update(state="discarded")
+    with pytest.raises(IntegrityError, match="known_permission"), transaction.atomic():
+        Proposal.objects.filter(pk=proposal.pk).update(permission="see_desk")

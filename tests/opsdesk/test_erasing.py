@@ -4,9 +4,11 @@ import json
 from io import StringIO
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from accounts.models import Proposal
 from approvals.models import Comment, Question
 from auditlog.models import Entry, LegalHold
 from auditlog.seals.verifying import verify
@@ -74,6 +76,12 @@ def case(desk):
     Customer.objects.create(
         organization=organization, reference=NUMBER, name=NAME, country="GB", since=clock.now(), read_at=clock.now()
     )
+    Proposal.objects.create(
+        organization=organization, page="auditlog.legalhold", row_id=1, title=f"hold of {NAME}",
+        form={"party": [NUMBER]}, stamp="x", before={"party": NUMBER}, after={"lifted": True},
+        reason=told, proposed_by=cast.ada,
+    )  # fmt: skip
+    LogEntry.objects.create(user=cast.ada, action_flag=2, object_repr=NUMBER, change_message=told)
     record(
         "workflows.case.corrected",
         actor=Actor.person(cast.ada),
