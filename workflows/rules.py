@@ -7,6 +7,7 @@ from typing import Any
 
 from opsdesk.lib.money import BadAmount, Money
 from workflows import facts as catalogue
+from workflows import patterns
 from workflows.models import Rule
 from workflows.registry import Demand
 from workflows.states import Tier
@@ -27,7 +28,7 @@ OPERATORS: dict[str, dict[str, str]] = {
     "days": {**_NUMBERS, **_ALWAYS},
     "ratio": {**_NUMBERS, **_ALWAYS},
     "flag": {"is_true": "holds", "is_false": "does not hold", **_ALWAYS},
-    "text": {"equals": "is", "one_of": "is one of", **_ALWAYS},
+    "text": {"equals": "is", "one_of": "is one of", "matches": "matches the pattern", **_ALWAYS},
 }
 _NO_VALUE = {"is_true", "is_false", *_ALWAYS}
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
@@ -36,6 +37,7 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "below": lambda found, limit: found < limit,
     "equals": lambda found, limit: found == limit,
     "one_of": lambda found, limit: found in limit,
+    "matches": lambda found, pattern: patterns.is_found(pattern, found),
 }
 
 
@@ -59,6 +61,8 @@ def _limit(fact: catalogue.FactType, operator: str, value: object, currency: str
     values = value if operator == "one_of" and isinstance(value, list) else [value]
     if (operator == "one_of") != isinstance(value, list) or not all(catalogue.well_typed(fact, one) for one in values):
         raise ValueError(f"{value} is no value for {fact.name}.")
+    if operator == "matches":
+        patterns.read(str(value))
     if len(values) > MOST_TEXTS or not all(map(_bounded, values)):
         raise ValueError(f"A value for {fact.name} is longer or larger than anything it could be.")
     return value
@@ -90,6 +94,8 @@ def _problem(condition: object) -> str:
         return "" if value in (None, "") else f"“{operator}” takes no value."
     try:
         _limit(fact, str(operator), value, "")
+    except patterns.BadPattern as odd:
+        return str(odd)
     except (BadAmount, ArithmeticError, ValueError):
         return f"“{str(value)[:40]}” is no value for {fact.name}."
     return ""
@@ -111,6 +117,8 @@ def _condition_words(condition: object) -> str:
     if operator in _NO_VALUE:
         return joined
     value = condition.get("value")
+    if operator == "matches":
+        value = f"“{value}”"
     if fact.type == "ratio" and _SHARE.fullmatch(str(value)):
         value = f"{(Decimal(str(value)) * 100).normalize():f} %"
     if fact.type == "days":

@@ -28,7 +28,8 @@
   const said = (row) => {
     const fact = part(row, "fact").selectedOptions[0], operator = part(row, "operator").selectedOptions[0];
     if (!fact?.value || !operator?.value) return "";
-    const typed = part(row, "value").value.trim().split(/\n+/).join(", ");
+    const value = part(row, "value").value.trim().split(/\n+/).join(", ");
+    const typed = operator.value === "matches" ? `“${value}”` : value;
     const tail = { money: ` ${part(row, "currency").value.toUpperCase()}`, days: " days" }[fact.dataset.type] || "";
     return `${fact.dataset.label} ${operator.textContent}${"bare" in operator.dataset ? "" : ` ${typed}${tail}`}`;
   };

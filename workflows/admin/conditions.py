@@ -25,7 +25,8 @@ WRITTEN: Mapping[str, str] = {
     "days": "Whole days, such as 90.",
     "ratio": "A share: 0.5 or 50 % is a half.",
     "flag": "Takes no value.",
-    "text": "A text such as returned; for “is one of”, one on each line.",
+    "text": "A text such as returned; for “is one of”, one on each line; for “matches the pattern”, a regular "
+    "expression (RE2) that is found anywhere in the text: ^ and $ stand for its ends, (?i) for either case.",
 }
 _WHOLE = re.compile(r"-?\d{1,15}")
 _PERCENT = re.compile(r"(-?\d{1,9}(?:\.\d{1,7})?)\s*%")

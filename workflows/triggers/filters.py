@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+# A number beyond that is none that anybody means; written out, 1e999999999 would take all the memory there is.
+_LARGEST_EXPONENT = 40
 MOST = 50
 OPERATORS: dict[str, dict[str, str]] = {
     "number": {"above": "is above", "at_least": "is at least", "below": "is below", "equals": "is"},
@@ -62,7 +64,7 @@ def _read(kind: str, value: object) -> Decimal | str | bool | None:
                 number = Decimal(value)
             except InvalidOperation:
                 return None
-            return number if number.is_finite() else None
+            return number if number.is_finite() and abs(number.adjusted()) <= _LARGEST_EXPONENT else None
         case "text":
             return value if isinstance(value, str) else None
         case "flag":
