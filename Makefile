@@ -2,8 +2,9 @@
 PYTHON ?= python3
 export VENV ?= .venv
 BIN = $(VENV)/bin
-PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
-TEST_PROCESSES ?= 2
+PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+# One more than a small machine has cores: whole desks mostly wait.
+TEST_PROCESSES ?= 3
 TEST_LOCKS = base dev $(if $(filter 1,$(OPSDESK_NO_BROWSER)),,browser)
 SOURCES = accounts approvals auditlog integrations opsdesk workflows manage.py
 TOO_OLD = "opsdesk needs Python 3.11 or newer, this is %s: name another, as in make run PYTHON=python3.12" % sys.version.split()[0]

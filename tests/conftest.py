@@ -10,6 +10,7 @@ import pytest
 from tests.plugins.outside import find_chromium
 
 pytest_plugins = [
+    "tests.plugins.mixing",
     "tests.plugins.migrated",
     "tests.plugins.emptying",
     "tests.plugins.sandbox",

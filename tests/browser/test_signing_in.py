@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from accounts import factors
 from opsdesk.lib import clock
 from tests import factories
+from tests.browser.accessible import violations
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 PASSWORD = "correct horse battery"
@@ -62,10 +62,6 @@ def arrived(page: Page) -> None:
 
 def code_of(secret: str, *, steps: int = 0) -> str:
     return format_hotp_value(hotp_value(secret, int(clock.now().timestamp()) // 30 + steps))
-
-
-def violations(page: Page) -> list[str]:
-    return [each["id"] for each in Axe().run(page).response["violations"]]
 
 
 def test_an_app_is_set_up_and_its_codes_sign_in(page: Page, cast: factories.Cast) -> None:
