@@ -4,9 +4,7 @@ Without that, admins set both. With it, retention and legal holds belong to Audi
 Admin, with whichever account, sets neither of them.
 """
 
-from typing import TYPE_CHECKING, Any
-
-from django.db.models import Q
+from typing import TYPE_CHECKING
 
 from accounts.roles import Role
 
@@ -23,8 +21,5 @@ def keeps_audit(membership: "Membership") -> bool:
 
 def _also_administers(membership: "Membership") -> bool:
     """Whether the same human being is an Admin of the organization, with another account."""
-    rows: Any = type(membership)._default_manager.filter(ended_at=None, user__is_active=True, role=Role.ADMIN)
-    own = Q(user_id=membership.user_id)
-    if membership.user.person_id is not None:
-        own |= Q(user__person_id=membership.user.person_id)
-    return bool(rows.filter(own, organization_id=membership.organization_id).exists())
+    own = type(membership).objects.active().of_same_person(membership.user)
+    return own.filter(organization_id=membership.organization_id, role=Role.ADMIN).exists()

@@ -266,6 +266,13 @@ class MembershipQuerySet(models.QuerySet["Membership"]):
         """Memberships that count today: not ended, and of accounts that may sign in."""
         return self.filter(ended_at=None, user__is_active=True)
 
+    def of_same_person(self, user: User) -> "MembershipQuerySet":
+        """Those of all accounts of one human being."""
+        own = models.Q(user_id=user.pk)
+        if user.person_id is not None:
+            own |= models.Q(user__person_id=user.person_id)
+        return self.filter(own)
+
 
 class Membership(models.Model):
     """What one account may do in one organization."""

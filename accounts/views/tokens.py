@@ -4,7 +4,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
@@ -57,11 +56,8 @@ class TokenForm(forms.Form):
 
 def _own_accounts(membership: Membership) -> Any:
     """Memberships in force of all accounts of one human being in this organization."""
-    own = Q(user_id=membership.user_id)
-    if membership.user.person_id is not None:
-        own |= Q(user__person_id=membership.user.person_id)
-    rows = Membership.objects.active().filter(own, organization_id=membership.organization_id)
-    return rows.select_related("user", "organization").order_by("pk")
+    rows = Membership.objects.active().of_same_person(membership.user)
+    return rows.filter(organization_id=membership.organization_id).select_related("user", "organization").order_by("pk")
 
 
 @require_GET

@@ -10,7 +10,8 @@ a key. Each seal over entries names the newest head of that chain, so one head o
 """
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet
@@ -36,6 +37,16 @@ MOST_IN_ONE = 4096
 _LOCK = 0x5EA1
 # Half of what a task may take.
 _SECONDS = 20.0
+# What a seal holds, after one key and up to another: how many, the last of them, and their hashes.
+_ENTRIES = (
+    f"SELECT count(*), max(e.id), {LEAVES} FROM "  # noqa: S608 - fixed text
+    f"(SELECT * FROM auditlog_entry WHERE id > %s AND id <= %s ORDER BY id LIMIT %s) e {WITH_ERASURES}"
+)
+_CHANGES = (
+    f"SELECT count(*), max(c.id), {CHANGE_LEAVES} FROM "  # noqa: S608 - fixed text
+    "(SELECT * FROM auditlog_change WHERE id > %s AND id <= %s ORDER BY id LIMIT %s) c"
+)
+AnySeal = TypeVar("AnySeal", Seal, ChangeSeal)
 
 
 def seal(*, seconds: float = _SECONDS) -> int:
@@ -63,67 +74,34 @@ def _close_changes(up_to: int, *, end: float) -> None:
 @transaction.atomic
 def close_next_changes(up_to: int) -> ChangeSeal | None:
     """Make the next seal over changes up to that key, all of which must be settled; None when nothing is left to do."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
-        if not cursor.fetchone()[0]:
-            return None
-        last = ChangeSeal.objects.defer("leaves").first()
-        after = last.last_id if last else 0
-        cursor.execute(
-            f"SELECT count(*), max(c.id), {CHANGE_LEAVES} FROM (SELECT * FROM auditlog_change "  # noqa: S608 - fixed text
-            "WHERE id > %s AND id <= %s ORDER BY id LIMIT %s) c",
-            [after, up_to, MOST_IN_ONE],
-        )
-        count, newest, leaves = cursor.fetchone()
-    if not count:
-        return None
-    made = ChangeSeal(
-        number=last.number + 1 if last else 1,
-        after_id=after,
-        last_id=newest,
-        count=count,
-        leaves=leaves,
-        root=root_of(hashes(leaves)),
-        previous=bytes(last.head) if last else NOTHING_BEFORE,
-        sealed_at=clock.of_database(),
-    )
-    made.head = head_of(line_over_changes(made))
-    made.save(force_insert=True)
-    return made
+    return _close(ChangeSeal(), _CHANGES, line_over_changes, up_to)
 
 
 @transaction.atomic
 def close_next(up_to: int) -> Seal | None:
     """Make the next seal over entries up to that key, all of which must be settled; None when nothing is left to do."""
+    seen = ChangeSeal.objects.defer("leaves").first()
+    made = Seal(form=FORM, changes_number=seen.number if seen else 0, changes_head=seen.head if seen else None)
+    return _close(made, _ENTRIES, line_of, up_to)
+
+
+def _close(made: AnySeal, rows: str, line: Callable[[AnySeal], str], up_to: int) -> AnySeal | None:
+    """Fill and save the seal after the newest one of its chain."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
         if not cursor.fetchone()[0]:
             return None
-        last = Seal.objects.defer("leaves").first()
-        after = last.last_id if last else 0
-        cursor.execute(
-            f"SELECT count(*), max(e.id), {LEAVES} FROM (SELECT * FROM auditlog_entry WHERE id > %s AND id <= %s "  # noqa: S608 - fixed text
-            f"ORDER BY id LIMIT %s) e {WITH_ERASURES}",
-            [after, up_to, MOST_IN_ONE],
-        )
-        count, newest, leaves = cursor.fetchone()
-    if not count:
+        last: Any = type(made)._default_manager.defer("leaves").first()
+        made.after_id = last.last_id if last else 0
+        cursor.execute(rows, [made.after_id, up_to, MOST_IN_ONE])
+        made.count, made.last_id, made.leaves = cursor.fetchone()
+    if not made.count:
         return None
-    seen = ChangeSeal.objects.defer("leaves").first()
-    made = Seal(
-        number=last.number + 1 if last else 1,
-        form=FORM,
-        after_id=after,
-        last_id=newest,
-        count=count,
-        leaves=leaves,
-        root=root_of(hashes(leaves)),
-        previous=bytes(last.head) if last else NOTHING_BEFORE,
-        sealed_at=clock.of_database(),
-        changes_number=seen.number if seen else 0,
-        changes_head=seen.head if seen else None,
-    )
-    made.head = head_of(line_of(made))
+    made.number = last.number + 1 if last else 1
+    made.previous = bytes(last.head) if last else NOTHING_BEFORE
+    made.root = root_of(hashes(made.leaves))
+    made.sealed_at = clock.of_database()
+    made.head = head_of(line(made))
     made.save(force_insert=True)
     return made
 

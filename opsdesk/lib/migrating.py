@@ -6,7 +6,8 @@ lets them through, and comes again.
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -28,19 +29,29 @@ def migrate(*, pause: Callable[[float], object] = time.sleep) -> None:
     Each migration is one transaction: what was applied stays, what was refused is as if it had not begun.
     """
     for attempt in range(1, TRIES + 1):
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('lock_timeout', %s, false)", [f"{LOCK_SECONDS}s"])
         try:
-            call_command("migrate", interactive=False, verbosity=0)
+            with _giving_up_soon():
+                call_command("migrate", interactive=False, verbosity=0)
         except OperationalError as refusal:
             if attempt == TRIES or not is_busy(refusal):
                 raise
             log.warning("migration_waits", attempt=attempt, words=" ".join(str(refusal).split())[:300])
             pause(_PAUSE * (0.5 + random.random()))  # noqa: S311 - nobody has to guess it
         else:
-            break
+            return
+
+
+@contextmanager
+def _giving_up_soon() -> Iterator[None]:
+    """Within, statements wait for no lock for long; a connection that was lost takes its setting along."""
     with connection.cursor() as cursor:
-        cursor.execute("RESET lock_timeout")
+        cursor.execute("SELECT set_config('lock_timeout', %s, false)", [f"{LOCK_SECONDS}s"])
+    try:
+        yield
+    finally:
+        if connection.is_usable():
+            with connection.cursor() as cursor:
+                cursor.execute("RESET lock_timeout")
 
 
 class AddIndexPatiently(AddIndexConcurrently):
