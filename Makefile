@@ -3,8 +3,6 @@ PYTHON ?= python3
 export VENV ?= .venv
 BIN = $(VENV)/bin
 PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
-# One more than a small machine has cores: whole desks mostly wait.
-TEST_PROCESSES ?= 3
 TEST_LOCKS = base dev $(if $(filter 1,$(OPSDESK_NO_BROWSER)),,browser)
 SOURCES = accounts approvals auditlog integrations opsdesk workflows manage.py
 TOO_OLD = "opsdesk needs Python 3.11 or newer, this is %s: name another, as in make run PYTHON=python3.12" % sys.version.split()[0]
@@ -28,6 +26,10 @@ run: ## start the desk and keep it running until Ctrl-C
 reset: ## throw the desk's data away, after asking
 	$(INSTALL) base
 	@exec $(BIN)/python manage.py reset
+
+# One more than a small machine has cores: whole desks mostly wait. The long tests take times, and get a core each.
+test: TEST_PROCESSES ?= 3
+test-long: TEST_PROCESSES ?= 2
 
 test: ## run every test but the long ones (OPSDESK_NO_BROWSER=1 leaves the browser's packages out)
 	$(INSTALL) $(TEST_LOCKS)

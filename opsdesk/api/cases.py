@@ -95,7 +95,7 @@ Key = Annotated[str | None, Query(None, max_length=200, pattern=r"^[^\x00]*$")]
 def list_cases(
     request: Caller, state: CaseState | None = None, key: Key = None, before: Before = None, limit: Limit = 50
 ) -> Any:
-    """Newest first; `state` and `key` (the sender's own number) narrow them down."""
+    """Newest first; “state” and “key” (the sender's own number) narrow them down."""
     rows = Case.objects.visible_to(request.membership)
     rows = rows.filter(state=state) if state else rows
     return page_of(rows.filter(key=key) if key else rows, before, limit)

@@ -51,7 +51,7 @@ class Decision(Schema):
 @api.get("/reviews", response=Reviews, by_alias=False, url_name="reviews", summary="List reviews")
 @needs(Scope.REVIEWS_READ)
 def list_reviews(request: Caller, state: ReviewState | None = None, before: Before = None, limit: Limit = 50) -> Any:
-    """Newest first; `state` narrows them down."""
+    """Newest first; “state” narrows them down."""
     rows = Review.objects.visible_to(request.membership).select_related("case")
     return page_of(rows.filter(state=state) if state else rows, before, limit)
 

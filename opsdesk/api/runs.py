@@ -50,7 +50,7 @@ def _visible(request: Caller) -> Any:
 def list_runs(
     request: Caller, state: RunState | None = None, case: int | None = None, before: Before = None, limit: Limit = 50
 ) -> Any:
-    """Newest first; `state` and `case` narrow them down."""
+    """Newest first; “state” and “case” narrow them down."""
     rows = _visible(request)
     rows = rows.filter(state=state) if state else rows
     return page_of(rows.filter(case_id=case) if case else rows, before, limit)
