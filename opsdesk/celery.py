@@ -54,7 +54,8 @@ else:
 app.conf.beat_schedule = {
     "look": {"task": "workflows.tick", "schedule": 2.0, "options": {"expires": 10}},
     "triggers": {"task": "workflows.fire_triggers", "schedule": 5.0, "options": {"expires": 15}},
-    "sweep": {"task": "workflows.sweep", "schedule": 15.0, "options": {"expires": 30}},
+    # As often as it takes to have the work of the dead taken up soon after their leases end.
+    "sweep": {"task": "workflows.sweep", "schedule": 5.0, "options": {"expires": 10}},
     "tide": {"task": "workflows.tide", "schedule": 5.0, "options": {"expires": 10}},
     "actions": {"task": "integrations.send_due", "schedule": 2.0, "options": {"expires": 10}},
     "notices": {"task": "integrations.deliver_notices", "schedule": 5.0, "options": {"expires": 10}},
