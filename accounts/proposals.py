@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from django.apps import apps
 from django.db import transaction
 
 from accounts import journal
@@ -76,6 +77,12 @@ def make(
     )
     _tell(proposal, "made", by=by, reason=change.reason)
     return proposal
+
+
+def kind_of(proposal: Proposal) -> str:
+    """What kind of row would change, as one says it: “a membership”, “an organization”."""
+    name = str(apps.get_model(proposal.page)._meta.verbose_name)
+    return f"{'an' if name[0] in 'aeio' else 'a'} {name}"
 
 
 def why_not(proposal: Proposal, by: User) -> str:

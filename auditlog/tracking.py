@@ -95,6 +95,7 @@ TRACKED: tuple[Tracked, ...] = (
     Tracked("integrations.NoticePolicy"),
     Tracked("auditlog.RetentionPolicy"),
     Tracked("auditlog.LegalHold", withheld=["party"]),
+    Tracked("opsdesk.PersonErasure", withheld=["name"]),
     Tracked("workflows.Recovery"),
     Tracked("workflows.RecoverySignature", "recovery__organization"),
     # What was asked, decided and moved.

@@ -24,7 +24,7 @@ from auditlog.models import Entry, LegalHold, RetentionPolicy
 from auditlog.services import Actor, record
 from integrations.models import Break, ChatChannel, Connection, Notice, Reconciliation
 from opsdesk.lib import clock
-from opsdesk.models import Export, HeartbeatKind, SavedView
+from opsdesk.models import Export, HeartbeatKind, PersonErasure, SavedView
 from opsdesk.navigation import Navigation
 from opsdesk.watch.heartbeats import note
 from tests import factories
@@ -171,6 +171,9 @@ def furnish(slug: str) -> tuple[Organization, dict[str, User]]:
     GroupRole.objects.create(organization=organization, group="desk", role=Role.OPERATOR)
     RetentionPolicy.objects.create(organization=organization, kind="calls", days=90)
     LegalHold.objects.create(organization=organization, party=f"Customer of {slug}")
+    PersonErasure.objects.create(
+        organization=organization, name=f"Requester of {slug}", kind="requester", mark="erased-1"
+    )
     note(HeartbeatKind.BEAT, "work-1:1")
     factories.make_event(organization, state=EventState.QUARANTINED)
     gateway = Connection.objects.get(organization=organization)

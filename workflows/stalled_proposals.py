@@ -3,7 +3,6 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.apps import apps
 from django.db.models import F, QuerySet
 from django.urls import reverse
 
@@ -29,7 +28,7 @@ def _tell(row: Proposal, look: Look) -> Waiting:
     return Waiting(
         title=row.title,
         url=page,
-        detail=f"change of a {apps.get_model(row.page)._meta.verbose_name}",
+        detail=f"change of {proposals.kind_of(row)}",
         reason=f"{row.proposed_by} proposed it: {row.reason} Another person puts it in force.",
         since=row.proposed_at,
         help=Help("Look at it" if own else "Put in force or discard", page),

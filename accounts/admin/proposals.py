@@ -65,7 +65,7 @@ class ProposalAdmin(ReadOnlyAdmin):
             "opts": self.opts,
             "original": proposal,
             "title": proposal.title,
-            "page_name": self.page_name(proposal),
+            "kind": proposals.kind_of(proposal),
             "lines": _lines(proposal),
             "is_open": proposal.state == ProposalState.OPEN,
             "why_not": proposals.why_not(proposal, request.user),  # type: ignore[arg-type]
@@ -82,6 +82,8 @@ class ProposalAdmin(ReadOnlyAdmin):
                 if refusal:
                     raise NotAllowed(refusal)
                 _send_again(self.admin_site, request, proposal)
+                # What is erased by it goes from the proposal too.
+                proposal.refresh_from_db()
                 proposals.end(proposal, ProposalState.IN_FORCE, by=request.user, reason=proposal.reason)  # type: ignore[arg-type]
         except NotAllowed as refused:
             messages.error(request, str(refused))

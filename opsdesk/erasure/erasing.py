@@ -13,6 +13,7 @@ from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.db import connection, transaction
 from django.db.models import Q
+from django.db.models.functions import Now
 
 from accounts.models import Membership, Organization, Proposal
 from auditlog.models import Entry, LegalHold
@@ -22,7 +23,7 @@ from opsdesk.erasure import marks
 from opsdesk.erasure.places import GONE, MIRRORS, OF_THE_CASE, PLACES, Place
 from opsdesk.lib.errors import DomainError
 from opsdesk.lists import exporting
-from opsdesk.models import Export, SavedView
+from opsdesk.models import Export, PersonErasure, SavedView
 from workflows.models import Case
 from workflows.states import CASE_FINAL
 
@@ -74,6 +75,7 @@ def erase(person: Person, *, actor: Actor, reason: str) -> int:
     exporting.remove_all(person.organization.pk, actor=actor, reason="A person was erased whom the file may name.")
     _forget_searches(person.organization, words)
     _forget_settings(person.organization, words)
+    _close_agreed(person)
     changes: dict[str, Any] = {**OF_THE_CASE, **({"party": person.mark} if person.customer else {})}
     Case.objects.filter(pk__in=keys).update(**changes)
     if person.customer:
@@ -156,7 +158,9 @@ def _scrubbed(value: Any, words: Sequence[str]) -> Any:
 
 
 def _pattern(words: Sequence[str]) -> re.Pattern[str]:
-    return re.compile("|".join(re.escape(word) for word in words), re.IGNORECASE)
+    """The words wherever they stand; short ones, such as a number of two digits, only where they stand alone."""
+    found = [re.escape(word) if len(word) >= _SHORTEST else rf"(?<!\w){re.escape(word)}(?!\w)" for word in words]
+    return re.compile("|".join(found), re.IGNORECASE)
 
 
 def naming_entries(
@@ -193,6 +197,9 @@ def _forget_settings(organization: Organization, words: Sequence[str]) -> None:
     """Clear what people wrote when they changed settings, as legal holds: proposals, and the pages' own history."""
     for proposal in Proposal.objects.filter(organization=organization):
         named = {name: _scrubbed(getattr(proposal, name), words) for name in _OF_PROPOSAL}
+        if named["form"] != proposal.form:
+            # It is no longer what was proposed, so nobody puts it in force.
+            named["stamp"] = ""
         if any(value != getattr(proposal, name) for name, value in named.items()):
             Proposal.objects.filter(pk=proposal.pk).update(**named)
     people = Membership.objects.filter(organization=organization).values("user")
@@ -200,6 +207,13 @@ def _forget_settings(organization: Organization, words: Sequence[str]) -> None:
         kept = {name: _scrubbed(getattr(line, name), words) for name in ("object_repr", "change_message")}
         if any(value != getattr(line, name) for name, value in kept.items()):
             LogEntry.objects.filter(pk=line.pk).update(**kept)
+
+
+def _close_agreed(person: Person) -> None:
+    """Whoever agreed on it, once or twice, or before a restore: it is done."""
+    kind = PersonErasure.Kind.CUSTOMER if person.customer else PersonErasure.Kind.REQUESTER
+    rows = PersonErasure.objects.filter(organization=person.organization, kind=kind, name=person.name, done_at=None)
+    rows.update(name="", done_at=Now())
 
 
 def _text(value: Any) -> str:

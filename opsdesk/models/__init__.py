@@ -1,6 +1,7 @@
-"""What the desk keeps beside the work itself: its processes, how people look at lists, and what they take away."""
+"""What the desk keeps beside the work itself: its processes, views of lists and files of them, people erased."""
 
 from opsdesk.models.backups import Backup
+from opsdesk.models.erasures import PersonErasure
 from opsdesk.models.exports import Export, ExportPart
 from opsdesk.models.lists import ListLook, SavedView
 from opsdesk.models.processes import (
@@ -21,6 +22,7 @@ __all__ = [
     "HeartbeatKind",
     "HeartbeatQuerySet",
     "ListLook",
+    "PersonErasure",
     "Refusals",
     "ReversalDrill",
     "SavedView",

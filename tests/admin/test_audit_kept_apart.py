@@ -14,7 +14,7 @@ from tests.definitions import make_member
 from workflows.waits import Look, rows_of, waiting_kinds
 
 WHY = {"change_reason": "Asked by the board"}
-AUDIT_PAGES = ["auditlog_retentionpolicy", "auditlog_legalhold"]
+AUDIT_PAGES = ["auditlog_retentionpolicy", "auditlog_legalhold", "opsdesk_personerasure"]
 ACCESS_PAGES = ["accounts_membership", "accounts_user", "accounts_organization", "accounts_team", "accounts_grouprole"]
 
 

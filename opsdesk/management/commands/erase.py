@@ -8,14 +8,14 @@ from django.core.management.base import BaseCommand, CommandError
 
 from accounts.models import Organization
 from auditlog.services import Actor
-from opsdesk.erasure import erasing, marks
+from opsdesk.erasure import agreed, erasing, marks
 from opsdesk.lib.errors import DomainError
 
 
 class Command(BaseCommand):
     """Run it as the role that owns the tables: the desk's own role may not change what was written down."""
 
-    help = "Erase a customer or a requester; or, after a restore, everybody who was erased before."
+    help = "Erase a customer or a requester, or whom two people agreed on; after a restore, who was erased before."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
@@ -25,6 +25,7 @@ class Command(BaseCommand):
         who.add_argument("--customer", help="the number by which the systems outside know the customer")
         who.add_argument("--requester", help="the requester, as the requests name them")
         person.add_argument("--reason", required=True)
+        verbs.add_parser("agreed", help="erase whom two people agreed on at the desk")
         verbs.add_parser("again", help="after a restore: erase whom the list of erasures names")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -36,6 +37,10 @@ class Command(BaseCommand):
             self.stdout.write(f"{len(done)} people were erased again.")
             for mark in waiting:
                 self.stdout.write(f"{mark} has an open case or a legal hold again: run this once more when it ends.")
+            return
+        if options["verb"] == "agreed":
+            for erasure, refusal in agreed.carry_out_all(actor=actor):
+                self.stdout.write(f"{erasure.mark}: {refusal or f'erased in {erasure.cases} cases.'}")
             return
         organization = Organization.objects.filter(slug=options["organization"]).first()
         if organization is None:
