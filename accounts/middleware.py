@@ -12,7 +12,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import sessions, signing_in
+from accounts import sessions, signing_in, veils
 from accounts.models import Membership, limits_for
 
 ORGANIZATION_KEY = "organization"
@@ -78,7 +78,7 @@ class DeskMiddleware:
     def _attach(self, request: HttpRequest) -> None:
         mine = Membership.objects.active().filter(user_id=request.user.pk or 0).select_related("organization")
         chosen = request.session.get(ORGANIZATION_KEY)
-        rows = sorted(mine, key=lambda row: (row.organization_id != chosen, row.pk))
+        rows = sorted(veils.with_veil(mine), key=lambda row: (row.organization_id != chosen, row.pk))
         if rows:
             request.membership = rows[0]  # type: ignore[attr-defined]
             request.membership.user = request.user  # type: ignore[attr-defined]

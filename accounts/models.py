@@ -283,6 +283,9 @@ class Membership(models.Model):
     ended_at = models.DateTimeField(null=True, blank=True, help_text="Set to take the rights away; the row stays.")
     ended_by_groups = models.BooleanField(default=False, db_default=False, editable=False)
 
+    # Known of members that were read `with_veil`, and once it was asked (accounts/veils.py).
+    veiled: list[int] | None = None
+
     objects: ClassVar[models.Manager["Membership"]] = MembershipQuerySet.as_manager()
 
     class Meta:

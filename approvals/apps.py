@@ -7,6 +7,7 @@ class ApprovalsConfig(AppConfig):
     name = "approvals"
 
     def ready(self) -> None:
+        from accounts import veils
         from approvals import (
             askable,
             asking,
@@ -35,7 +36,7 @@ class ApprovalsConfig(AppConfig):
         registry.add_grant_check(grants.why_void)
         registry.add_awaited(WaitsFor.REVIEW, awaiting.awaited)
         registry.add_tier_check(askable.why_nobody)
-        registry.add_veil(second_opinions.VEIL)
+        veils.draw_veil(second_opinions.blind_cases)
         registry.add_withdrawal(services.void_open)
         registry.add_news(asking.ANSWER_EVENT, asking.take_news)
         bulk_kinds.register()

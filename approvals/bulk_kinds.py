@@ -68,6 +68,7 @@ CASES = Subject(
     matching=_matching,
     chosen=_chosen,
     load=_load,
+    of_cases=lambda cases: cases,
     words=_words,
     label="CASE-{pk}",
     url_name="approvals:case",

@@ -15,6 +15,7 @@ from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
 
 from accounts.models import Membership, User
 from accounts.roles import Permission, roles_with
+from accounts.veils import unveiled
 from approvals.forecasting import gaps_of
 from approvals.models import Review, Vote
 from approvals.states import ReviewState, Verdict
@@ -123,7 +124,8 @@ class Coaching:
 
     @property
     def _votes(self) -> QuerySet[Vote]:
-        return Vote.objects.filter(review__organization_id=self.membership.organization_id, cast_at__gte=self.since)
+        votes = Vote.objects.filter(review__organization_id=self.membership.organization_id, cast_at__gte=self.since)
+        return unveiled(votes, self.membership, "review__case")
 
     @property
     def middle(self) -> Middle:

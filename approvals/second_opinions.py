@@ -6,24 +6,26 @@ Which cases are taken is drawn by a keyed hash, so nobody can tell while decidin
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.urls import reverse
 from django.utils.crypto import salted_hmac
 
 from accounts.models import Membership, User
-from accounts.roles import GRANTS, Permission
+from accounts.roles import GRANTS, Permission, roles_with
+from accounts.veils import unveiled, veiled_cases
 from approvals import absences, terms, voters
 from approvals.errors import AlreadyDecided, NotAVoter, RationaleMissing
 from approvals.models import Review, SecondOpinion
 from approvals.services import Rationale
-from approvals.states import ReviewState, SecondOpinionState, Verdict
+from approvals.states import REVIEW_FINAL, ReviewState, SecondOpinionState, Verdict
 from auditlog.services import Actor, record
 from integrations import notices
+from integrations.reversing import services as reversing
 from opsdesk.lib import clock
-from workflows.registry import Veil
 
 LATELY = timedelta(days=90)
 BLIND = "You were asked for a second opinion on this case: what was decided is shown once you have given it."
@@ -65,6 +67,9 @@ def sample(review: Review) -> SecondOpinion | None:
     """
     if review.state not in _DECIDED_AS.values() or review.decided_by_id is None or not drawn(review):
         return None
+    if review.case.kind == reversing.KIND:
+        # The case from which it takes something back says what became of it.
+        return None
     people = _who_may_look(review)
     if not people:
         return None
@@ -90,22 +95,31 @@ def _who_may_look(review: Review) -> Sequence[User]:
 
 
 def waiting_for(membership: Membership, case_id: int) -> SecondOpinion | None:
-    """The opinion on a case that this member was asked for and has not given: until then they see no outcome."""
-    return _owed(membership).filter(review__case_id=case_id).order_by("pk").first()
+    """The opinion for which a case is veiled from this member: one they were asked for and have not given."""
+    if case_id not in veiled_cases(membership):
+        return None
+    mine, person = Q(asked=membership.user_id), membership.user.person_id
+    if person is not None:
+        mine |= Q(asked__person=person)
+    owed = SecondOpinion.objects.open().filter(
+        mine, review__case_id=case_id, organization_id=membership.organization_id
+    )
+    return owed.order_by("pk").first()
 
 
-def blind_cases(membership: Membership) -> set[int]:
-    """The cases whose outcome this member does not see yet, by their ids; one statement."""
-    return set(_owed(membership).values_list("review__case_id", flat=True))
+def blind_cases() -> QuerySet[SecondOpinion, Any]:
+    """The keys of the cases whose outcome a membership must not see yet, however many accounts the person has.
 
-
-def _owed(membership: Membership) -> QuerySet[SecondOpinion]:
-    if not membership.may(Permission.DECIDE):
-        return SecondOpinion.objects.none()
-    return SecondOpinion.objects.visible_to(membership).open()
-
-
-VEIL = Veil(BLIND, lambda membership: _owed(membership).values("review__case"))
+    A case that waits to be decided anew is shown: whoever may decide it has to see it. Nothing is kept from somebody
+    who lost the right to answer.
+    """
+    undecided = Review.objects.filter(case=OuterRef("review__case")).exclude(state__in=REVIEW_FINAL)
+    answerable = Membership.objects.active().filter(
+        user=OuterRef("asked"), organization=OuterRef("organization"), role__in=roles_with(Permission.DECIDE)
+    )
+    mine = Q(asked=OuterRef("user")) | Q(asked__person=OuterRef("user__person"))
+    owed = SecondOpinion.objects.open().filter(mine, Exists(answerable), organization=OuterRef("organization"))
+    return owed.exclude(Exists(undecided)).order_by().values("review__case")
 
 
 @transaction.atomic
@@ -181,4 +195,4 @@ def disagreements(membership: Membership, *, most: int = 30) -> QuerySet[SecondO
         answered_at__gte=clock.now() - LATELY,
     )
     related = ("review__case", "review__decided_by", "asked", "reason_code")
-    return rows.select_related(*related).order_by("-answered_at")[:most]
+    return unveiled(rows, membership, "review__case").select_related(*related).order_by("-answered_at")[:most]

@@ -9,6 +9,8 @@ from itertools import chain
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
+from accounts.models import Membership
+from accounts.veils import unveiled
 from integrations import holds, limits
 from integrations.holds import READ, Hold
 from integrations.models import Action, Breaker, Connection, MaintenanceWindow, OperationSwitch, Throttle
@@ -93,36 +95,36 @@ class Overview:
     retries_left: int
 
 
-def overview(connection: Connection) -> Overview:
-    """Read it all; the statements do not grow with what waits."""
+def overview(connection: Connection, member: Membership) -> Overview:
+    """Read it all as this member sees it; the statements do not grow with what waits."""
     breakers = {breaker.operation: breaker for breaker in connection.breakers.all()}
     switches = {switch.operation: switch for switch in connection.switches.select_related("by")}
     declared = {operation.name: operation for operation in operations_over(connection)}
     names = dict.fromkeys(chain([READ] if connection.base_url else [], declared, breakers, switches))
     throttle, now = _throttle(connection)
-    actions = _due(connection)
-    runs = waiting_runs(connection)
+    ours = Action.objects.visible_to(member).filter(connection=connection)
+    actions, runs = _due(ours), unveiled(waiting_runs(connection), member)
     return Overview(
         holds=holds.of(connection),
         operations=[OperationRow(name, declared.get(name), breakers.get(name), switches.get(name)) for name in names],
         windows=list(MaintenanceWindow.objects.to_come().filter(connection=connection)),
         queue=_queue(actions, runs),
         depth=actions.count() + runs.count(),
-        doubts=list(_doubts(connection)[:MOST_SHOWN]),
+        doubts=list(_doubts(ours)[:MOST_SHOWN]),
         tokens=limits.tokens_left(connection, throttle, now),
         under_way=connection.permits.filter(until__gt=Now()).count(),
         retries_left=limits.retries_left(connection, throttle, now),
     )
 
 
-def _due(connection: Connection) -> QuerySet[Action]:
-    rows = Action.objects.filter(connection=connection, state__in=_QUEUED, due_at__isnull=False)
+def _due(actions: QuerySet[Action]) -> QuerySet[Action]:
+    rows = actions.filter(state__in=_QUEUED, due_at__isnull=False)
     return rows.select_related("run", "case").order_by("run__priority", "due_at")
 
 
-def _doubts(connection: Connection) -> QuerySet[Action]:
+def _doubts(actions: QuerySet[Action]) -> QuerySet[Action]:
     """Lost answers that only a person can clear up."""
-    rows = Action.objects.filter(connection=connection, state=ActionState.UNKNOWN, due_at=None)
+    rows = actions.filter(state=ActionState.UNKNOWN, due_at=None)
     return rows.select_related("case").order_by("created_at")
 
 

@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from accounts.models import Membership
 from accounts.roles import Permission
+from accounts.veils import unveiled
 from integrations.breakers import ALERT
 from integrations.health import ANSWERED
 from integrations.models import Action, Break, Breaker, Call, Notice, Payment
@@ -158,7 +159,7 @@ def _tell_payment(row: Payment, look: Look) -> Waiting:
 def _lost_notices(look: Look) -> QuerySet[Any]:
     """Notices of the last week that reached nobody over any way, and were not read in the app."""
     rows = lost.nowhere().filter(organization_id=look.member.organization_id, created_at__gt=look.now - UNREAD_LONG)
-    return rows.select_related("recipient", "chat").order_by("created_at", "pk")
+    return unveiled(rows, look.member).select_related("recipient", "chat").order_by("created_at", "pk")
 
 
 def _tell_lost_notice(row: Notice, look: Look) -> Waiting:

@@ -5,13 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from django.db import models
 from django.db.models import Q, QuerySet
 
 from workflows.states import Tier
 
 if TYPE_CHECKING:
-    from accounts.models import Membership
     from workflows.engine.context import RunContext
     from workflows.engine.outcomes import Outcome
     from workflows.models import Authorization, Case, Event, Recovery, WorkflowVersion
@@ -109,14 +107,6 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Veil:
-    """Cases of which a member must not see yet what became."""
-
-    why: str  # said in their place
-    cases: Callable[["Membership"], QuerySet[Any, Any]]  # their ids
-
-
-@dataclass(frozen=True, slots=True)
 class Watched:
     """A kind of record that triggers can watch: its rows of one organization, and what is told about one."""
 
@@ -147,7 +137,6 @@ awaited: dict[str, Tells] = {}
 tier_checks: list[Callable[[int, Collection[Tier]], list[str]]] = []
 withdrawals: list[Callable[["Case", str], None]] = []
 standing_effects: list[Callable[[Collection[int]], set[int]]] = []
-veils: list[Veil] = []
 recovery_endings: list[Callable[["Recovery"], None]] = []
 # By kind of case: told in the transaction that ends one, with its id, the state it ends in, and why.
 case_endings: dict[str, Callable[[int, str, str], None]] = {}
@@ -259,16 +248,3 @@ def add_recovery_ending(listener: Callable[["Recovery"], None]) -> None:
     """Have `listener` called in the transaction that ends a recovery, before anything acts again."""
     if listener not in recovery_endings:
         recovery_endings.append(listener)
-
-
-def add_veil(veil: Veil) -> None:
-    """Have a member not see yet what became of some cases."""
-    if veil not in veils:
-        veils.append(veil)
-
-
-def with_veil(runs: QuerySet[Any], membership: "Membership") -> QuerySet[Any]:
-    """The same runs, each with `veil`: why this member does not see yet what became of its case; "" where they do."""
-    found = (models.When(case__in=each.cases(membership), then=models.Value(each.why)) for each in veils)
-    veiled: QuerySet[Any] = runs.annotate(veil=models.Case(*found, default=models.Value("")))
-    return veiled

@@ -8,6 +8,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.models import Membership, Organization, User
+from accounts.veils import unveiled
 from workflows.models import Case
 
 LONGEST_COMMENT = 2_000  # characters
@@ -15,8 +16,8 @@ LONGEST_COMMENT = 2_000  # characters
 
 class CommentQuerySet(models.QuerySet["Comment"]):
     def visible_to(self, membership: Membership) -> Self:
-        """Comments in the member's own organization."""
-        return self.filter(organization_id=membership.organization_id)
+        """Comments in the member's own organization, but about veiled cases."""
+        return unveiled(self.filter(organization_id=membership.organization_id), membership)
 
 
 class Comment(models.Model):

@@ -7,6 +7,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.models import Membership, Organization, User
+from accounts.veils import unveiled
 from approvals.models.reviews import Review
 from approvals.states import QUESTION_MOVES, QuestionState
 from opsdesk.lib.states import Movable, known_states, only_listed_moves
@@ -17,8 +18,8 @@ LONGEST_ANSWER = 4_000  # characters
 
 class QuestionQuerySet(models.QuerySet["Question"]):
     def visible_to(self, membership: Membership) -> Self:
-        """Questions of the member's own organization."""
-        return self.filter(organization_id=membership.organization_id)
+        """Questions of the member's own organization, but of veiled cases."""
+        return unveiled(self.filter(organization_id=membership.organization_id), membership)
 
     def open(self) -> Self:
         """Questions that still wait for their answer, the oldest first."""

@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.models import Membership, Organization, User
+from accounts.veils import unveiled
 from approvals.models.absences import Absence
 from approvals.models.tiers import ReasonCode, TierSettings
 from approvals.states import REVIEW_FINAL, REVIEW_MOVES, ReviewState, Verdict
@@ -20,8 +21,8 @@ from workflows.states import Tier
 
 class ReviewQuerySet(models.QuerySet["Review"]):
     def visible_to(self, membership: Membership) -> Self:
-        """Reviews of the member's own organization."""
-        return self.filter(organization_id=membership.organization_id)
+        """Reviews of the member's own organization, but of veiled cases."""
+        return unveiled(self.filter(organization_id=membership.organization_id), membership)
 
     def open(self) -> Self:
         """Reviews somebody can still decide."""

@@ -11,7 +11,7 @@ from accounts.models import Membership
 from approvals import second_opinions
 from approvals.grants import least_of
 from approvals.models import Comment, Question, Review, Vote
-from approvals.states import REVIEW_FINAL, QuestionState, ReviewState
+from approvals.states import QuestionState, ReviewState
 from approvals.views import story
 from approvals.views.goods import Goods, goods_of
 from approvals.views.grounds import Grounds, grounds_of
@@ -254,6 +254,9 @@ class CaseFile:
 
 def open_file(membership: Membership, case_id: int) -> CaseFile:
     """The file of a case this member may see; 404 for every other, 403 while a second opinion on it is owed."""
+    owed = second_opinions.waiting_for(membership, case_id)
+    if owed is not None:
+        raise second_opinions.StillBlind(owed)
     visible = Case.objects.visible_to(membership).select_related("requested_by_user")
     case = get_object_or_404(visible, pk=case_id)
     review = (
@@ -263,11 +266,6 @@ def open_file(membership: Membership, case_id: int) -> CaseFile:
         .order_by("-pk")
         .first()
     )
-    # An open review is nobody's second opinion yet.
-    decided = review is not None and review.state in REVIEW_FINAL
-    owed = second_opinions.waiting_for(membership, case.pk) if decided else None
-    if owed is not None:
-        raise second_opinions.StillBlind(owed)
     if review is not None:
         review.case = case
         run: Run | None = review.run

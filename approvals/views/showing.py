@@ -97,7 +97,12 @@ def _opens_next(request: OpsRequest, listing: Listing, done: Review, *, claiming
 
 
 def to_second_opinion(request: OpsRequest, owed: SecondOpinion) -> HttpResponse:
-    """Lead there instead of to the case, and say why; htmx is told to leave the page."""
+    """Lead there instead of to the case, and say why; htmx is told to leave the page.
+
+    It is answered by the account that was asked: to another one of the same person it is only said.
+    """
+    if owed.asked_id != request.user.pk:
+        raise second_opinions.StillBlind(owed)
     messages.info(request, second_opinions.BLIND)
     address = reverse("approvals:second_opinion", args=[owed.pk])
     return HttpResponseClientRedirect(address) if request.htmx else redirect(address)

@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.db.models.functions import Cast, Now
 
 from accounts.models import Membership, Organization, User
+from accounts.veils import unveiled, veiled_cases
 from auditlog.verbs import words
 
 # No transaction lasts longer.
@@ -64,8 +65,8 @@ def append_only(what: str, *, removable: bool = False) -> list[pgtrigger.Trigger
 
 class EntryQuerySet(models.QuerySet["Entry"]):
     def visible_to(self, membership: Membership) -> Self:
-        """Entries of the member's own organization."""
-        return self.filter(organization_id=membership.organization_id)
+        """Entries of the member's own organization, but about veiled cases."""
+        return unveiled(self.filter(organization_id=membership.organization_id), membership, "case_id")
 
     def newest(self) -> Self:
         """For lists: newest first, the wide columns left in the table."""
@@ -143,8 +144,15 @@ class Entry(models.Model):
 
 class ChangeQuerySet(models.QuerySet["Change"]):
     def visible_to(self, membership: Membership) -> Self:
-        """Changes of rows of the member's own organization."""
-        return self.filter(organization_id=membership.organization_id)
+        """Changes of rows of the member's own organization, but of transactions that did something for a veiled case.
+
+        Changed rows do not say whose they are; the entries of their transaction do.
+        """
+        ours, hidden = self.filter(organization_id=membership.organization_id), veiled_cases(membership)
+        if not hidden:
+            return ours
+        told = Entry.objects.filter(case_id__in=hidden, transaction__isnull=False)
+        return ours.exclude(transaction__in=told.values("transaction"))
 
     def behind(self, entry: Entry) -> Self:
         """What the database saw changing in the transaction of an entry, in its order.

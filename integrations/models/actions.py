@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.models import Membership, Organization
+from accounts.veils import unveiled
 from integrations.models.connections import Connection
 from integrations.models.mirrors import Payment
 from integrations.states import ACTION_MOVES, ACTION_WRITTEN_AT_ONCE, ActionState
@@ -21,8 +22,8 @@ from workflows.models import Authorization, Case, Run
 
 class ActionQuerySet(models.QuerySet["Action"]):
     def visible_to(self, membership: Membership) -> Self:
-        """Actions of the member's own organization."""
-        return self.filter(organization_id=membership.organization_id)
+        """Actions of the member's own organization, but of veiled cases."""
+        return unveiled(self.filter(organization_id=membership.organization_id), membership)
 
     def in_doubt(self) -> Self:
         """Actions whose effect is not certain."""

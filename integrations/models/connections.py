@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from accounts.models import Membership, Organization
+from accounts.veils import unveiled
 from integrations.secrets import EncryptedField
 
 
@@ -122,8 +123,9 @@ class Endpoint(models.Model):
 
 class CallQuerySet(models.QuerySet["Call"]):
     def visible_to(self, membership: Membership) -> Self:
-        """Calls over the connections of the member's own organization."""
-        return self.filter(connection__organization_id=membership.organization_id)
+        """Calls over the connections of the member's own organization, but for veiled cases."""
+        ours = self.filter(connection__organization_id=membership.organization_id)
+        return unveiled(ours, membership, "action__case")
 
 
 class Call(models.Model):

@@ -7,6 +7,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.models import Membership, Organization, User
+from accounts.veils import unveiled
 from integrations.models.chat import ChatChannel
 from integrations.states import NOTICE_MOVES, NOTICE_WAITING, NoticeState
 from opsdesk.lib.states import Movable, known_states
@@ -15,8 +16,8 @@ from workflows.models import Case
 
 class NoticeQuerySet(models.QuerySet["Notice"]):
     def visible_to(self, membership: Membership) -> Self:
-        """Notices of the member's own organization."""
-        return self.filter(organization_id=membership.organization_id)
+        """Notices of the member's own organization, but of veiled cases."""
+        return unveiled(self.filter(organization_id=membership.organization_id), membership)
 
     def told_to(self, membership: Membership) -> Self:
         """A person's own notices, as they stand in the app, the newest first."""

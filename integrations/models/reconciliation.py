@@ -7,6 +7,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.models import Membership, Organization, User
+from accounts.veils import unveiled
 from integrations.models.connections import Connection
 from integrations.models.mirrors import Payment
 from integrations.states import BREAK_MOVES, RECONCILIATION_MOVES, BreakKind, BreakState, ReconciliationState, Remedy
@@ -88,8 +89,8 @@ class Reconciliation(Movable):
 
 class BreakQuerySet(models.QuerySet["Break"]):
     def visible_to(self, membership: Membership) -> Self:
-        """Differences with the gateways of the member's own organization."""
-        return self.filter(organization_id=membership.organization_id)
+        """Differences with the gateways of the member's own organization, but of veiled cases."""
+        return unveiled(self.filter(organization_id=membership.organization_id), membership)
 
     def open(self) -> Self:
         """Those that nobody has settled and that still differ."""

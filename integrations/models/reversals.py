@@ -8,6 +8,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.models import Membership, Organization, User
+from accounts.veils import unveiled
 from integrations.models.actions import Action
 from integrations.models.connections import Connection
 from integrations.states import REVERSAL_MOVES, REVERSAL_STANDING, ReversalState, Way
@@ -17,8 +18,9 @@ from workflows.models import Authorization, Case
 
 class ReversalQuerySet(models.QuerySet["Reversal"]):
     def visible_to(self, membership: Membership) -> Self:
-        """Reversals of the member's own organization."""
-        return self.filter(organization_id=membership.organization_id)
+        """Reversals of the member's own organization, but of what veiled cases did, and by veiled cases."""
+        ours = unveiled(self.filter(organization_id=membership.organization_id), membership)
+        return unveiled(ours, membership, "original__case")
 
     def standing(self) -> Self:
         """Those that were asked for or carried out: beside one of them there is no other."""

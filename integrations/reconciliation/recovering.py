@@ -79,7 +79,8 @@ def _page(
     )
     recovery = rows.open().first()
     reports = Reconciliation.objects.filter(recovery=recovery).select_related("connection") if recovery else []
-    found = Break.objects.filter(found_in__recovery=recovery) if recovery else Break.objects.none()
+    ours = Break.objects.visible_to(request.membership)
+    found = ours.filter(found_in__recovery=recovery) if recovery else ours.none()
     breaks = list(found.select_related("connection", "case", "payment").order_by("-state", "pk")[:SHOWN_BREAKS])
     for each in breaks:
         each.suggestion = SUGGESTIONS[each.kind]  # type: ignore[attr-defined]

@@ -12,7 +12,7 @@ from accounts.access import requires
 from accounts.roles import Permission
 from integrations import breakers, settling, switches, windows
 from integrations.forms import OperationForm, SettleForm, SwitchForm, WindowForm
-from integrations.models import Connection
+from integrations.models import Action, Connection
 from integrations.overview import overview
 from opsdesk.lib.errors import DomainError
 from opsdesk.lib.htmx import render_page
@@ -80,7 +80,8 @@ def settle(request: OpsRequest, pk: int) -> HttpResponse:
         return _page(request, pk, form=form, status=422)
 
     def say(connection: Connection) -> None:
-        action = get_object_or_404(connection.actions, pk=form.cleaned_data["action"])
+        mine = Action.objects.visible_to(request.membership).filter(connection=connection)
+        action = get_object_or_404(mine, pk=form.cleaned_data["action"])
         happened = form.cleaned_data["happened"] == "yes"
         settling.settle(action.pk, happened=happened, by=request.user, reason=form.cleaned_data["reason"])
 
@@ -109,7 +110,7 @@ def _page(
     connection = get_object_or_404(rows, pk=pk)
     context = {
         "connection": connection,
-        "overview": overview(connection),
+        "overview": overview(connection, request.membership),
         "refusal": refusal or (form.complaint() if form is not None else ""),
         "may_switch": request.membership.may(Permission.CONNECT),
         "may_repair": request.membership.may(Permission.REPAIR),

@@ -116,12 +116,8 @@ def _finished(member: Membership, since: datetime) -> tuple[dict[int, int], dict
 
 
 def _verified(member: Membership, since: datetime) -> QuerySet[Action]:
-    return Action.objects.filter(
-        case__organization_id=member.organization_id,
-        case__closed_at__gte=since,
-        case__state=CaseState.DONE,
-        state=ActionState.VERIFIED,
-    ).order_by()
+    done = Q(case__closed_at__gte=since, case__state=CaseState.DONE, state=ActionState.VERIFIED)
+    return Action.objects.visible_to(member).filter(done, case__organization_id=member.organization_id).order_by()
 
 
 def _sent(member: Membership, since: datetime) -> tuple[list[Money], int, list[tuple[str, int, str]]]:

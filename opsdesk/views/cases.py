@@ -5,7 +5,6 @@ from django.views.decorators.http import require_GET
 
 from accounts.access import requires
 from accounts.roles import Permission
-from approvals import second_opinions
 from opsdesk.lib.htmx import render_page
 from opsdesk.lib.paging import newest_first
 from opsdesk.lib.requests import OpsRequest
@@ -21,7 +20,6 @@ def index(request: OpsRequest) -> HttpResponse:
     chosen = CaseFilter(request.GET, queryset=cases, request=request)
     context = {
         "filter": chosen,
-        "blind": second_opinions.blind_cases(request.membership),
         "page": newest_first(chosen.qs, request),
         "filtered": any(chosen.data.get(name) for name in chosen.filters),
     }

@@ -11,7 +11,6 @@ from django.views.decorators.http import require_GET
 from accounts.access import requires
 from accounts.models import Membership
 from accounts.roles import Permission
-from approvals import second_opinions
 from integrations.models import Customer, Payment
 from opsdesk.lib.requests import OpsRequest
 from opsdesk.lib.typed import amount_as_typed
@@ -36,7 +35,6 @@ def search(request: OpsRequest) -> HttpResponse:
         found = sorted({*named, *_newest(_alike(request.membership, asked))}, reverse=True)[:SHOWN]
     context = {
         "asked": asked,
-        "blind": second_opinions.blind_cases(request.membership) if found else set(),
         "found": list(_cases(request.membership).filter(pk__in=found).defer("data")) if found else [],
         "most": SHOWN,
     }

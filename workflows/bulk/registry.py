@@ -1,6 +1,6 @@
 """The operations there are. A room adds its own: one `Kind` a file, registered where the app begins."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,8 @@ class Subject:
     chosen: Callable[[OpsRequest, list[int]], QuerySet[Any]]
     # Rows by key, with all that `words`, `why_not` and `would` read of them, asked for many at once.
     load: Callable[[list[int]], Mapping[int, Any]]
+    # Those of them, by key, that belong to some cases.
+    of_cases: Callable[[list[int]], Iterable[int]]
     # What the preview says about a row beside its label.
     words: Callable[[Any], str]
     label: str  # with {pk}, such as RUN-{pk}

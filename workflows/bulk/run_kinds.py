@@ -83,6 +83,7 @@ RUNS = Subject(
     matching=_matching,
     chosen=_chosen,
     load=_load,
+    of_cases=lambda cases: Run.objects.filter(case__in=cases).values_list("pk", flat=True),
     words=_words,
     label="RUN-{pk}",
     url_name="workflows:run",

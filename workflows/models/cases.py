@@ -10,6 +10,7 @@ from django.db.models import Q, TextField, Value
 from django.db.models.functions import Concat, Now, Upper
 
 from accounts.models import Membership, Organization, User
+from accounts.veils import unveiled
 from opsdesk.lib.money import Money
 from opsdesk.lib.states import Movable, known_states
 from workflows.states import CASE_FINAL, CASE_MOVES, EVENT_MOVES, CaseState, EventState
@@ -23,8 +24,8 @@ SEARCHED = Concat(
 
 class EventQuerySet(models.QuerySet["Event"]):
     def visible_to(self, membership: Membership) -> Self:
-        """Events of the member's own organization."""
-        return self.filter(organization_id=membership.organization_id)
+        """Events of the member's own organization, but of veiled cases."""
+        return unveiled(self.filter(organization_id=membership.organization_id), membership)
 
 
 class Event(Movable):
@@ -70,8 +71,8 @@ class Event(Movable):
 
 class CaseQuerySet(models.QuerySet["Case"]):
     def visible_to(self, membership: Membership) -> Self:
-        """Cases of the member's own organization."""
-        return self.filter(organization_id=membership.organization_id)
+        """Cases of the member's own organization, but those of which they must not see yet what became."""
+        return unveiled(self.filter(organization_id=membership.organization_id), membership, "pk")
 
     def open(self) -> Self:
         """Cases that somebody or something still has to finish."""

@@ -8,6 +8,7 @@ from django.db.models import OuterRef, Q, Subquery
 from django.db.models.functions import Now
 
 from accounts.models import Membership, Organization
+from accounts.veils import unveiled
 from opsdesk.lib.states import Movable, known_states
 from workflows.models.cases import Case
 from workflows.models.definitions import Workflow, WorkflowVersion
@@ -18,8 +19,8 @@ from workflows.states import RUN_ACTIVE, RUN_FINAL, RUN_MOVES, RunState, WaitsFo
 
 class RunQuerySet(models.QuerySet["Run"]):
     def visible_to(self, membership: Membership) -> Self:
-        """Runs of the member's own organization."""
-        return self.filter(organization_id=membership.organization_id)
+        """Runs of the member's own organization, but of veiled cases."""
+        return unveiled(self.filter(organization_id=membership.organization_id), membership)
 
     def active(self) -> Self:
         """Runs that have not ended."""
@@ -94,9 +95,8 @@ class Run(Movable):
     started_at = models.DateTimeField(db_default=Now())
     ended_at = models.DateTimeField(null=True)
 
-    # Only known of runs that were asked for `with_recovery`, and by `registry.with_veil`.
+    # Only known of runs that were asked for `with_recovery`.
     recovering_since: datetime | None = None
-    veil: str = ""
 
     objects: ClassVar[RunQuerySet] = RunQuerySet.as_manager()  # type: ignore[assignment]
 

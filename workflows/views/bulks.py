@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -14,6 +15,7 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts import confirming
 from accounts.access import requires
 from accounts.roles import Permission
+from accounts.veils import veiled_cases
 from opsdesk.lib.errors import DomainError
 from opsdesk.lib.htmx import render_page, wants_fragment
 from opsdesk.lib.money import Money
@@ -160,7 +162,7 @@ def _kind_of(bulk: Bulk) -> Kind:
 
 def _preview(request: OpsRequest, bulk: Bulk, *, form: BulkForm | None = None, status: int = 200) -> HttpResponse:
     kind = _kind_of(bulk)
-    items = list(bulk.items.order_by("pk")[:LOOKED_AT])
+    items = list(_items(request, bulk).order_by("pk")[:LOOKED_AT])
     subjects = kind.subject.load([item.subject_id for item in items])
     rows = []
     for item in items:
@@ -194,6 +196,13 @@ def _preview(request: OpsRequest, bulk: Bulk, *, form: BulkForm | None = None, s
     return render(request, "workflows/bulk_preview.html", context, status=status)
 
 
+def _items(request: OpsRequest, bulk: Bulk) -> QuerySet[BulkItem]:
+    """What came of each, but of veiled cases."""
+    hidden = veiled_cases(request.membership)
+    items = bulk.items.all()
+    return items.exclude(subject_id__in=list(_kind_of(bulk).subject.of_cases(hidden))) if hidden else items
+
+
 def _back(bulk: Bulk, kind: Kind) -> str:
     query = bulk.selection.get("query", "")
     return f"{reverse(kind.subject.list_url_name)}?{query}".rstrip("?")
@@ -202,7 +211,7 @@ def _back(bulk: Bulk, kind: Kind) -> str:
 def _progress(request: OpsRequest, bulk: Bulk, *, refusal: str = "", status: int = 200) -> HttpResponse:
     kind, seen = _kind_of(bulk), request.GET.get("seen", "")
     result = request.GET.get("result", "")
-    items = bulk.items.all()
+    items = _items(request, bulk)
     if result in BulkItem.Result.values:
         items = items.filter(result=result)
     context = {

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET
 from accounts.access import requires
 from accounts.models import Membership
 from accounts.roles import Permission
+from accounts.veils import unveiled
 from opsdesk.lib import clock
 from opsdesk.lib.errors import DomainError
 from opsdesk.lib.htmx import render_page
@@ -72,7 +73,7 @@ def show_page(
         "replay_form": ReplayForm(auto_id="replay-%s", may_correct=may_correct(request)),
         "refusal": refusal,
         "may_repair": request.membership.may(Permission.REPAIR),
-        **(_details(chosen) if chosen is not None else {}),
+        **(_details(chosen, request.membership) if chosen is not None else {}),
         **(forms or {}),
     }
     page = "workflows/failure_list.html"
@@ -96,9 +97,9 @@ def _view_of(failure: Failure) -> str:
     return "ignored" if failure.ignored_until and failure.ignored_until > clock.now() else "open"
 
 
-def _details(failure: Any) -> dict[str, Any]:
-    waiting = failures.standing(failure.pk)
-    repaired = FailureItem.objects.filter(failure=failure, repaired_at__isnull=False)
+def _details(failure: Any, member: Membership) -> dict[str, Any]:
+    waiting = unveiled(failures.standing(failure.pk), member, "run__case")
+    repaired = unveiled(FailureItem.objects.filter(failure=failure, repaired_at__isnull=False), member, "run__case")
     replay = Replay.objects.filter(failure=failure).select_related("by", "run").order_by("-pk").first()
     return {
         "items": waiting.select_related("run", "run__case")[:SHOWN_ITEMS],

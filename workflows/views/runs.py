@@ -1,18 +1,19 @@
 """Runs: the list, and one run with its timeline."""
 
-from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET
 
 from accounts.access import requires
+from accounts.models import Membership
 from accounts.roles import Permission
 from opsdesk.lib import clock
 from opsdesk.lib.errors import DomainError
 from opsdesk.lib.htmx import render_page, wants_fragment
 from opsdesk.lib.paging import newest_first
 from opsdesk.lib.requests import OpsRequest
-from workflows import registry, timeline
+from workflows import timeline
 from workflows.bulk.registry import kinds_for
 from workflows.filters import RunFilter
 from workflows.forms import ReasonForm
@@ -49,12 +50,16 @@ def _narrowed(chosen: RunFilter) -> bool:
     return any(chosen.data.get(name) for name in chosen.filters)
 
 
-def _begun_by(run: Run, steps: list[StepRun]) -> list[Run]:
+def _begun_by(run: Run, steps: list[StepRun], member: Membership) -> list[Run]:
     """The runs that its steps began; only asked for where there was such a step."""
     if all(step.kind != "start" for step in steps):
         return []
-    begun = run.children.select_related("case", "workflow").defer("facts", "case__data")
+    begun = _family(member).filter(parent=run).defer("facts", "case__data")
     return list(begun.order_by("pk")[:MOST_BEGUN])
+
+
+def _family(member: Membership) -> QuerySet[Run]:
+    return Run.objects.visible_to(member).select_related("case", "workflow")
 
 
 @require_GET
@@ -74,9 +79,7 @@ def show_run(
 ) -> HttpResponse:
     """The page of one run, with a form that was refused or a control that did not fit."""
     runs = Run.objects.visible_to(request.membership).select_related("case", "workflow", "version", "organization")
-    run: Run = get_object_or_404(registry.with_veil(runs.with_recovery(), request.membership), pk=pk)
-    if run.veil:
-        raise PermissionDenied(run.veil)
+    run = get_object_or_404(runs.with_recovery(), pk=pk)
     steps = list(run.steps.all())
     # Actions live on the floor above; the relation is all that is known of them here.
     actions = list(run.actions.select_related("connection").prefetch_related("calls").order_by("pk"))
@@ -87,8 +90,8 @@ def show_run(
         "run": run,
         "steps": steps,
         "actions": actions,
-        "parent": Run.objects.select_related("case", "workflow").get(pk=run.parent_id) if run.parent_id else None,
-        "begun": _begun_by(run, steps),
+        "parent": _family(request.membership).filter(pk=run.parent_id).first() if run.parent_id else None,
+        "begun": _begun_by(run, steps, request.membership),
         "decision": run.decisions.order_by("-pk").defer("facts", "trace").first(),
         "timeline": timeline.draw(stages),
         "standing": standing_of(run),
