@@ -6,91 +6,30 @@ A rung is due so many business minutes after the review was opened.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
 
-import structlog
 from django.db import transaction
 from django.db.models.functions import Now
 from django.urls import reverse
 
 from accounts.models import Membership, Person, User
 from accounts.roles import Role
-from approvals import claims, opening, rungs, skills, turns, voters
-from approvals.errors import AlreadyDecided
+from approvals import claims, opening, rungs, skills, tries, turns, voters
 from approvals.models import Review, Rung
-from approvals.states import ReviewState
+from approvals.states import ReviewState, Timer
 from auditlog.services import Actor, record
 from integrations import notices
 from opsdesk.lib import clock
-from opsdesk.lib.database import is_lost
-from opsdesk.lib.wording import visible
 from workflows import cases
 from workflows.models import Case
 
-log = structlog.get_logger(__name__)
 _TIMER = Actor.timer("escalation ladder")
 What = Rung.What
-# A rung that breaks is tried so often, after pauses that double from this; then its ladder stands until somebody looks.
-_MOST_TRIES = 5
-_FIRST_PAUSE = timedelta(minutes=1)
 
 
 def climb(limit: int = 50) -> int:
     """Do what is due on the ladders; returns how many rungs were climbed."""
     due = Review.objects.open().filter(rung_due_at__lte=Now()).order_by("rung_due_at")
-    climbed = 0
-    for review_id in list(due.values_list("pk", flat=True)[:limit]):
-        try:
-            climbed += climb_one(review_id)
-        except Exception as error:
-            if is_lost(error):
-                raise
-            log.exception("rung_not_climbed", review_id=review_id)
-            _broke(review_id, error)
-    return climbed
-
-
-@transaction.atomic
-def _broke(review_id: int, error: Exception) -> None:
-    """Try the rung again after a pause; after its last try the ladder stands, with the reason for people to see."""
-    _, review = _locked(review_id)
-    if review.state != ReviewState.OPEN or review.rung_due_at is None:
-        return
-    review.rung_tries += 1
-    review.rung_due_at = clock.now() + _FIRST_PAUSE * 2 ** (review.rung_tries - 1)
-    if review.rung_tries >= _MOST_TRIES:
-        told = visible(f"{type(error).__name__}: {error}", at_most=200)
-        review.rung_due_at, review.rung_problem = None, f"Its ladder broke {review.rung_tries} times. {told}"
-        record(
-            "approvals.review.ladder_stopped",
-            actor=_TIMER,
-            organization_id=review.organization_id,
-            subject=("review", review.pk),
-            case_id=review.case_id,
-            after={"tries": review.rung_tries, "climbed_minutes": review.climbed_minutes},
-            reason=review.rung_problem,
-        )
-    review.save(update_fields=["rung_due_at", "rung_tries", "rung_problem"])
-
-
-@transaction.atomic
-def climb_again(review_id: int, *, by: User) -> Review:
-    """Let a ladder that stands go on from where it broke. Raises AlreadyDecided where there is none to go on."""
-    _, review = _locked(review_id)
-    if review.state != ReviewState.OPEN or not review.rung_problem:
-        raise AlreadyDecided("Its ladder goes on already, or the case is decided.")
-    problem = review.rung_problem
-    rungs.go_on(review)
-    record(
-        "approvals.review.ladder_resumed",
-        actor=Actor.person(by),
-        organization_id=review.organization_id,
-        subject=("review", review.pk),
-        case_id=review.case_id,
-        after={"climbed_minutes": review.climbed_minutes},
-        reason=problem,
-    )
-    return review
+    return tries.each(Timer.LADDER, due, climb_one, most=limit)
 
 
 @transaction.atomic
@@ -102,7 +41,7 @@ def climb_one(review_id: int) -> int:
         return 0
     climbed = 0
     higher = Rung.objects.filter(tier=review.settings_id, after_minutes__gt=review.climbed_minutes)
-    review.rung_due_at, review.rung_tries = None, 0
+    review.rung_due_at = None
     for rung in higher.order_by("after_minutes", "position"):
         due_at = rungs.due_at(review, rung.after_minutes)
         if due_at > now:
@@ -111,7 +50,7 @@ def climb_one(review_id: int) -> int:
         _DO[What(rung.what)](review, case, rung)
         review.climbed_minutes = rung.after_minutes
         climbed += 1
-    review.save(update_fields=["climbed_minutes", "rung_due_at", "rung_tries"])
+    review.save(update_fields=["climbed_minutes", "rung_due_at"])
     return climbed
 
 

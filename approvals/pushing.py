@@ -1,22 +1,20 @@
 """Giving out cases: what nobody has in teams that are given theirs, and what its owner cannot decide any more."""
 
 from collections.abc import Iterator
+from functools import partial
 
-import structlog
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts.models import Membership, Organization, Team, User
 from accounts.roles import Permission, roles_with
-from approvals import absences, claims, opening, services, skills, terms, turns, voters
+from approvals import absences, claims, opening, services, skills, terms, tries, turns, voters
 from approvals.models import Review
-from approvals.states import ReviewState
+from approvals.states import ReviewState, Timer
 from auditlog.services import Actor, record
 from opsdesk.lib import clock
-from opsdesk.lib.database import is_lost
 from workflows.states import Tier
 
-log = structlog.get_logger(__name__)
 _BLOCKED = 20  # looked at in one go
 _TIMER = Actor.timer("distribution")
 _DECIDING_ROLES = roles_with(Permission.DECIDE)
@@ -29,26 +27,21 @@ def give_out(limit: int = 100) -> int:
     for organization in Organization.objects.all():
         # Once nobody of a team has room, nobody has for the next of its cases.
         full = set[int]()
-        for review_id in list(_to_give(organization, limit)):
-            try:
-                given += _give(review_id, full)
-            except Exception as error:
-                if is_lost(error):
-                    raise
-                log.exception("review_not_given", review_id=review_id)
+        for reviews, most in _to_give(organization, limit):
+            given += tries.each(Timer.GIVE, reviews, partial(_give, full=full), most=most)
     return given
 
 
-def _to_give(organization: Organization, limit: int) -> Iterator[int]:
-    """Keys of open full reviews without somebody who can decide them, first due first."""
+def _to_give(organization: Organization, limit: int) -> Iterator[tuple[QuerySet[Review], int]]:
+    """Open full reviews without somebody who can decide them, first due first, and how many are looked at."""
     waiting = Review.objects.filter(organization=organization, tier=Tier.FULL_REVIEW).open().order_by("due_at", "pk")
     unowned = waiting.filter(_of_given_teams(organization), assignee=None)
     unable = waiting.filter(assignee__in=_unable(organization))
     # Any of them may be free by now, and none keeps the others from being looked at.
-    blocked = waiting.exclude(blocked_reason="").order_by("?")[:_BLOCKED]
-    yield from unowned.filter(blocked_reason="").values_list("pk", flat=True)[:limit]
-    yield from unable.values_list("pk", flat=True)[:limit]
-    yield from blocked.values_list("pk", flat=True)
+    blocked = waiting.exclude(blocked_reason="").order_by("?")
+    yield unowned.filter(blocked_reason=""), limit
+    yield unable, limit
+    yield blocked, _BLOCKED
 
 
 def _of_given_teams(organization: Organization) -> Q:

@@ -6,21 +6,13 @@ from accounts.calendar import hours_of
 from accounts.models import Organization
 from approvals.models import Review, Rung
 
-_PLACE = ["rung_due_at", "rung_tries", "rung_problem"]
-
 
 def begin(review: Review) -> None:
     """Put a saved review before the first rung of its tier, or before none; the caller holds its lock or made it."""
     first = Rung.objects.filter(tier=review.settings_id).order_by("after_minutes").first()
     review.climbed_minutes = 0
-    _stand_before(review, first)
-    review.save(update_fields=["climbed_minutes", *_PLACE])
-
-
-def _stand_before(review: Review, rung: Rung | None) -> None:
-    """Whatever broke on an earlier rung is over."""
-    review.rung_due_at = due_at(review, rung.after_minutes) if rung else None
-    review.rung_tries, review.rung_problem = 0, ""
+    review.rung_due_at = due_at(review, first.after_minutes) if first else None
+    review.save(update_fields=["climbed_minutes", "rung_due_at"])
 
 
 def due_at(review: Review, after_minutes: int) -> datetime:
@@ -38,5 +30,5 @@ def go_on(review: Review) -> None:
     """After its clock has stood, the next rung is due as much later; the caller holds the review's lock."""
     following = Rung.objects.filter(tier=review.settings_id, after_minutes__gt=review.climbed_minutes)
     first = following.order_by("after_minutes").first()
-    _stand_before(review, first)
-    review.save(update_fields=_PLACE)
+    review.rung_due_at = due_at(review, first.after_minutes) if first else None
+    review.save(update_fields=["rung_due_at"])

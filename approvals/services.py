@@ -252,6 +252,8 @@ def to_full_review(review: Review) -> None:
     review.votes.filter(withdrawn_at=None).update(withdrawn_at=clock.now())
     review.tier, review.settings, review.stage, review.objection_ends_at = Tier.FULL_REVIEW, settings, 0, None
     review.save(update_fields=["tier", "settings", "stage", "objection_ends_at"])
+    # What broke before was about letting it leave.
+    review.setbacks.all().delete()
     rungs.begin(review)
     opening.assign(review)
     opening.say_standing(review)

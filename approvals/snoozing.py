@@ -10,6 +10,7 @@ from accounts.models import User
 from approvals import claims, services, voters
 from approvals.errors import BadMoment
 from approvals.models import Review
+from approvals.states import Timer
 from auditlog.models import Entry
 from auditlog.services import Actor, record
 from opsdesk.lib import clock, wording
@@ -66,6 +67,7 @@ def snooze(review_id: int, *, by: User, until: datetime, on_news: bool) -> Revie
         after={"until": until.isoformat(), "on_news": on_news},
         reason=f"Until {until:%Y-%m-%d %H:%M} UTC{' or until something happens' if on_news else ''}.",
     )
+    _forget_setback(review)
     review.snoozed_until, review.snoozed_by = until, by
     newest = Entry.objects.filter(case_id=case.pk).order_by("-pk").values_list("pk", flat=True).first()
     review.wakes_after = (newest or entry.pk) if on_news else None
@@ -76,6 +78,7 @@ def snooze(review_id: int, *, by: User, until: datetime, on_news: bool) -> Revie
 
 def awake(review: Review, *, reason: str, actor: Actor = _TIMER) -> None:
     """Put a snoozed review back into the queue; the caller holds its lock."""
+    _forget_setback(review)
     review.snoozed_until = review.snoozed_by = review.wakes_after = None
     review.save(update_fields=["snoozed_until", "snoozed_by", "wakes_after"])
     record(
@@ -86,6 +89,11 @@ def awake(review: Review, *, reason: str, actor: Actor = _TIMER) -> None:
         case_id=review.case_id,
         reason=reason,
     )
+
+
+def _forget_setback(review: Review) -> None:
+    """Whatever broke while an earlier time was waited for is over."""
+    review.setbacks.filter(timer=Timer.WAKE).delete()
 
 
 @transaction.atomic

@@ -4,25 +4,35 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.urls import reverse
 
 from accounts.models import Membership
 from accounts.roles import Permission
-from approvals.models import Policy, Question, Review, SecondOpinion
-from approvals.states import REVIEW_FINAL, QuestionState, ReviewState
+from approvals.models import Policy, Question, Review, SecondOpinion, Setback
+from approvals.states import REVIEW_FINAL, QuestionState, ReviewState, Timer
 from integrations.models import Notice
 from integrations.states import NoticeState
 from opsdesk.lib.wording import visible
 from workflows.stalls import draft_kind
 from workflows.states import Tier
-from workflows.waits import GRACE, Help, Look, Waiting, WaitingKind, add_waiting_kind
+from workflows.waits import GRACE, Help, Look, Waiting, WaitingKind, add_waiting_kind, tell_elsewhere
 
 # Requesters are given a day before anybody looks after what they were asked.
 _ANSWER_TIME = timedelta(days=1)
 # A second opinion is nobody's first work.
 _LOOK_TIME = timedelta(days=3)
 _SETTLING = [ReviewState.APPROVING, ReviewState.REJECTING]
+# What is so while a timer stands.
+_MEANWHILE = {
+    Timer.SETTLE: "The decision has no effect yet.",
+    Timer.LEAVE: "It stays where it is.",
+    Timer.WINDOW: "Its clock stands.",
+    Timer.UNTOLD: "Nobody is asked.",
+    Timer.WAKE: "It stays put off.",
+    Timer.GIVE: "Nobody is given it.",
+    Timer.LADDER: "Nobody is reminded of it.",
+}
 
 
 def _reviews(look: Look) -> QuerySet[Any]:
@@ -100,18 +110,24 @@ def _delivered(member: Membership, since: datetime, sort: str) -> QuerySet[Any, 
     return rows.order_by("-case__closed_at").values(took=F("delivered_at") - F("created_at"))
 
 
-def _ladders(look: Look) -> QuerySet[Any]:
-    """Reviews whose ladder broke too often: nobody is reminded, and no manager is told."""
-    stands = Review.objects.visible_to(look.member).open().exclude(rung_problem="")
-    return stands.select_related("case", "assignee").order_by("opened_at")
+def _timers(look: Look) -> QuerySet[Any]:
+    """Timers of reviews that broke too often: what they do is not done until somebody lets them go on."""
+    stands = Setback.objects.visible_to(look.member).standing()
+    return stands.select_related("review__case", "review__assignee").order_by("broke_at", "pk")
 
 
-def _tell_ladder(row: Review, look: Look) -> Waiting:
-    told = _told(row, look, f"{row.rung_problem} Nobody is reminded of it.")
+def _tell_timer(row: Setback, look: Look) -> Waiting:
+    told = _told(row.review, look, f"{row.problem} {_MEANWHILE[Timer(row.timer)]}")
+    told = replace(told, since=row.broke_at, sort="")
     if not look.member.may(Permission.MANAGE):
         return told
-    again = Help("Let it go on", reverse("approvals:climb_again", args=[row.case_id]), posts=True)
+    again = Help("Let it go on", reverse("approvals:resume_timer", args=[row.pk]), posts=True)
     return replace(told, help=again)
+
+
+def _stands(*timers: Timer) -> Q:
+    """Reviews of which one of these timers stands."""
+    return Q(Exists(Setback.objects.standing().filter(review=OuterRef("pk"), timer__in=timers)))
 
 
 def _questions(look: Look) -> QuerySet[Any]:
@@ -180,7 +196,7 @@ def register() -> None:
     """Have the board show these."""
     add_waiting_kind(WaitingKind("reviews", "Reviews", "inbox", timedelta(hours=4), _reviews, _tell_review, _decided))
     add_waiting_kind(
-        WaitingKind("ladders", "Ladders that broke", "arrow-up-right", timedelta(minutes=30), _ladders, _tell_ladder)
+        WaitingKind("timers", "Timers that broke", "timer-off", timedelta(minutes=30), _timers, _tell_timer)
     )
     add_waiting_kind(
         WaitingKind("windows", "Objection windows", "timer", timedelta(minutes=1), _windows, _tell_window, _delivered)
@@ -200,3 +216,6 @@ def register() -> None:
         WaitingKind("opinions", "Second opinions", "eye", _LOOK_TIME, _second_opinions, _tell_second_opinion, _judged)
     )
     add_waiting_kind(draft_kind("policies", "Drafts of thresholds", Policy))
+    # Why they wait is told with the timer that stands.
+    tell_elsewhere("reviews", lambda: _stands(Timer.SETTLE, Timer.LEAVE))
+    tell_elsewhere("windows", lambda: _stands(Timer.WINDOW, Timer.UNTOLD))

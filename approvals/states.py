@@ -1,4 +1,4 @@
-"""The state machines of a review and of a question. Read the table as “from this state you may go to any of these”."""
+"""The state machines of a review and of a question, and its timers. Read them as “from this state to any of these”."""
 
 from collections.abc import Mapping
 
@@ -61,3 +61,15 @@ QUESTION_MOVES: Mapping[str, frozenset[str]] = {
 class Verdict(models.TextChoices):
     APPROVE = "approve", "Approve"
     REJECT = "reject", "Reject"
+
+
+class Timer(models.TextChoices):
+    """What time does to a review; the label begins the sentence that says that it broke."""
+
+    SETTLE = "settle", "Carrying the decision out"
+    LEAVE = "leave", "Letting it leave"
+    WINDOW = "window", "Starting its clock"
+    UNTOLD = "untold", "Asking people, since no notice arrived,"
+    WAKE = "wake", "Putting it back into the queue"
+    GIVE = "give", "Giving it to somebody"
+    LADDER = "ladder", "Its ladder"

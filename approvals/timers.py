@@ -1,32 +1,28 @@
 """What time does to reviews: votes take effect, objection windows start and end. Nothing else is decided by a clock."""
 
-from collections.abc import Callable
 from datetime import timedelta
 
-import structlog
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet, TextField, Value
 from django.db.models.functions import Cast, Concat, Now
 
 from accounts.calendar import hours_of
 from accounts.models import Organization
-from approvals import running_limits, second_opinions, services, snoozing, terms, voters
+from approvals import running_limits, second_opinions, services, snoozing, terms, tries, voters
 from approvals.grants import Source, grant, least_of
 from approvals.models import Review
-from approvals.states import ReviewState
+from approvals.states import ReviewState, Timer
 from auditlog.services import Actor, record
 from integrations.models import Notice
 from integrations.states import NoticeState
 from opsdesk.lib import clock
-from opsdesk.lib.crashing import Point, crashpoint
-from opsdesk.lib.database import is_lost
+from opsdesk.lib.crashing import crashpoint
 from opsdesk.lib.states import Overtaken
 from workflows.engine import repairing
 from workflows.models import Authorization, Case
 from workflows.recovery import mode
 from workflows.states import Tier
 
-log = structlog.get_logger(__name__)
 _TIMER = Actor.timer("review timer")
 # Without any delivery for this long the notice counts as not arrived, and people decide.
 _LONGEST_DELIVERY = timedelta(minutes=30)
@@ -42,26 +38,12 @@ def settle_due(limit: int = 50) -> int:
     ended = acting.filter(state=ReviewState.OPEN, objection_ends_at__lte=Now()).order_by("objection_ends_at")
     arrived, lost = _windows(acting)
     return (
-        _move_each(decided[:limit], settle, "settle.after_commit")
-        + _move_each(ended[:limit], leave, "leave.after_commit")
-        + _move_each(arrived[:limit], _start_window, "window.after_commit")
-        + _move_each(lost[:limit], _give_up_window, "window.after_commit")
-        + _move_each(snoozing.due()[:limit], snoozing.wake_if_due, "settle.after_commit")
+        tries.each(Timer.SETTLE, decided, settle, most=limit, afterwards="settle.after_commit")
+        + tries.each(Timer.LEAVE, ended, leave, most=limit, afterwards="leave.after_commit")
+        + tries.each(Timer.WINDOW, arrived, _start_window, most=limit, afterwards="window.after_commit")
+        + tries.each(Timer.UNTOLD, lost, _give_up_window, most=limit, afterwards="window.after_commit")
+        + tries.each(Timer.WAKE, snoozing.due(), snoozing.wake_if_due, most=limit, afterwards="settle.after_commit")
     )
-
-
-def _move_each(reviews: QuerySet[Review], move: Callable[[int], int], afterwards: Point) -> int:
-    """Move some reviews; one that breaks is said in the log and holds up no other."""
-    moved = 0
-    for review_id in list(reviews.values_list("pk", flat=True)):
-        try:
-            moved += move(review_id)
-            crashpoint(afterwards)
-        except Exception as error:
-            if is_lost(error):
-                raise
-            log.exception("review_not_moved", review_id=review_id)
-    return moved
 
 
 @transaction.atomic

@@ -73,6 +73,6 @@ urlpatterns = [
     path("second-opinions/<int:pk>/answer/", second_opinions.answer, name="answer_second_opinion"),
     path("coaching/", people.coaching, name="coaching"),
     path("consistency/", people.consistency, name="consistency"),
-    path("cases/<int:pk>/climb-again/", escalations.climb_again, name="climb_again"),
+    path("timers/<int:pk>/resume/", escalations.resume_timer, name="resume_timer"),
     path("escalations/news/", escalations.news, name="escalations_news"),
 ]

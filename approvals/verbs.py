@@ -34,6 +34,9 @@ register(
     approvals__review__given="gave the review to whose turn it is",
     approvals__review__freed="left the review to whoever may decide it",
     approvals__review__reminded="reminded of the review",
+    approvals__review__timer_stopped="gave up on a timer of the review",
+    approvals__review__timer_resumed="let a timer of the review go on",
+    # Ladders stood by themselves before; what was recorded then keeps its words.
     approvals__review__ladder_stopped="gave up on the ladder of the review",
     approvals__review__ladder_resumed="let the ladder of the review go on",
     approvals__review__kept="left the review with whoever has it",

@@ -149,6 +149,7 @@ UNTRACKED: dict[str, str] = {
     "workflows.FailureItem": "Runs that stopped, by cause; what people do about them is told in entries.",
     "workflows.Replay": "The progress of carrying runs on; each run that went on has its entry.",
     "approvals.TierEdition": "It is a history: what a tier said, kept with each change; the tier itself is tracked.",
+    "approvals.Setback": "How often a timer broke; that it stands, and that it goes on, is told in entries.",
     "approvals.Claim": "A lease of two minutes; taking one over is told in an entry.",
     "approvals.Comment_mentioned": "Whom a comment tells: written with the comment, which never changes.",
     "approvals.Trial": "A calculation over the past that changes nothing.",

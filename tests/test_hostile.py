@@ -128,6 +128,7 @@ def _looked_after(line: Line, case: Case, text: str) -> None:
     make_trial(line.organization, by=line.cast.tomasz, state="failed", note=text[:300])
     make_reversal(line.organization, by=line.cast.ben, reason=text[:200], outcome=text[:300])
     make_drill(words=text[:300])
+    factories.make_setback(open_review_of(case), problem=text[:300])
     make_second_opinion(line.organization, by=line.cast.ada, asked=line.cast.maya, party_name=text[:120])
     factories.make_recovery(line.organization, ended=True, reason=text[:500])
     factories.make_absence(line.cast.ada, line.organization, days=(30, 37))

@@ -50,6 +50,8 @@ TELLING = {
     "/stalled/?kind=notices", "/api/v1/cases", "/api/v1/cases/{case}", "/api/v1/runs", "/api/v1/runs/{run}",
     "/api/v1/reviews",
 }  # fmt: skip
+# What says which opinions one owes: without the outcome.
+OWED = ("/second-opinions/", "/stalled/")
 # What a manager does not enter, and what lies before the sign-in and knows no case.
 ELSEWHERE = ("admin/", "hooks/", "answers/", "sign-in/")
 
@@ -88,7 +90,7 @@ def telling(look: SecondOpinion, visited: list[str]) -> set[str]:
     for address in visited:
         answer = client.get(address, headers=headers if address.startswith("/api/v1/") else {})
         page = answer.getvalue().decode(errors="replace")
-        named = WHO in page and WHO not in address and not address.startswith("/second-opinions/")
+        named = WHO in page and WHO not in address and not address.startswith(OWED)
         if TOLD in page or named:
             found.add(address)
     return found

@@ -18,7 +18,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts.models import GroupRole, Organization, User
 from accounts.roles import Role
-from approvals.models import Absence, Ceiling, Policy, Review, RunningLimit, SecondOpinion, Skill, Trial
+from approvals.models import Absence, Ceiling, Policy, Review, RunningLimit, SecondOpinion, Setback, Skill, Trial
 from approvals.policies import new_draft_policy
 from auditlog.models import Entry, LegalHold, RetentionPolicy
 from auditlog.services import Actor, record
@@ -65,6 +65,7 @@ _OWNERS: dict[str, type[Model]] = {
     "views": SavedView,
     "exports": Export,
     "time-off": Absence,
+    "timers": Setback,
     "channels": ChatChannel,
     "notices": Notice,
 }
@@ -189,7 +190,8 @@ def furnish(slug: str) -> tuple[Organization, dict[str, User]]:
     factories.make_absence(cast.ada, organization, days=(30, 37))
     make_notices(organization, cast)
     leaving = factories.make_case(organization, amount="80.00")
-    factories.make_review(leaving, tier=Tier.FAST_TRACK, objection_ends_at=clock.now() + timedelta(minutes=20))
+    window = {"tier": Tier.FAST_TRACK, "objection_ends_at": clock.now() + timedelta(minutes=20)}
+    factories.make_setback(factories.make_review(leaving, **window))
     make_second_opinion(organization, by=cast.ada, asked=cast.maya)
     make_reversal(organization, by=cast.ben)
     make_drill()

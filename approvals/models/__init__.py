@@ -8,6 +8,7 @@ from approvals.models.policy import Policy, Threshold
 from approvals.models.questions import Question
 from approvals.models.reviews import Review, Vote
 from approvals.models.second_opinions import SecondOpinion
+from approvals.models.setbacks import Setback
 from approvals.models.skills import Skill
 from approvals.models.tier_editions import TierEdition
 from approvals.models.tiers import ReasonCode, Rung, Stage, TierSettings
@@ -26,6 +27,7 @@ __all__ = [
     "Rung",
     "RunningLimit",
     "SecondOpinion",
+    "Setback",
     "Skill",
     "Stage",
     "Threshold",

@@ -94,12 +94,6 @@ class Review(Movable):
         default=0, db_default=0, help_text="Business minutes of the last rung of the ladder that was climbed."
     )
     rung_due_at = models.DateTimeField(null=True, help_text="When the next rung is due; empty after the last.")
-    rung_tries = models.PositiveSmallIntegerField(
-        default=0, db_default=0, help_text="How often the rung that is due broke in a row."
-    )
-    rung_problem = models.CharField(
-        max_length=300, blank=True, default="", db_default="", help_text="Why its ladder stands still, where it does."
-    )
     snoozed_until = models.DateTimeField(null=True, help_text="Until when it is kept out of the queue.")
     snoozed_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
     wakes_after = models.BigIntegerField(

@@ -2,14 +2,15 @@
 
 from django.contrib import messages
 from django.http import HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import trigger_client_event
 
 from accounts.access import requires
 from accounts.roles import Permission
-from approvals import ladder, services
+from approvals import services, tries
 from approvals.forms import ReassignForm
+from approvals.models import Setback
 from approvals.views.deciding import review_of
 from approvals.views.showing import answer
 from approvals.views.workload import Board
@@ -60,13 +61,13 @@ def reassign(request: OpsRequest, pk: int) -> HttpResponse:
 
 @require_POST
 @requires(Permission.MANAGE)
-def climb_again(request: OpsRequest, pk: int) -> HttpResponse:
-    """Let a ladder that broke too often go on; the board of what is stalled shows such ladders, and is shown again."""
-    review = review_of(request, pk)
+def resume_timer(request: OpsRequest, pk: int) -> HttpResponse:
+    """Let a timer that broke too often go on; the board of what is stalled shows such timers, and is shown again."""
+    setback = get_object_or_404(Setback.objects.visible_to(request.membership).select_related("review__case"), pk=pk)
     try:
-        ladder.climb_again(review.pk, by=request.user)
+        tries.go_on(setback.pk, by=request.user)
     except DomainError as refused:
         messages.error(request, str(refused))
     else:
-        messages.success(request, f"The ladder of {review.case} goes on.")
+        messages.success(request, f"{setback.review.case} goes on.")
     return redirect("stalled")

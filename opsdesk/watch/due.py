@@ -8,8 +8,9 @@ from typing import Any
 from django.db.models import Count, F, Min, QuerySet
 from django.db.models.functions import Now
 
+from approvals import tries
 from approvals.models import Review
-from approvals.states import ReviewState
+from approvals.states import ReviewState, Timer
 from integrations import claiming
 from integrations.models import Notice, Payment
 from workflows.engine import running
@@ -57,12 +58,12 @@ def _events() -> QuerySet[Any]:
 def _settling() -> QuerySet[Any]:
     deciding = [ReviewState.APPROVING, ReviewState.REJECTING]
     rows = Review.objects.filter(state__in=deciding, settles_at__lte=Now()).order_by("settles_at")
-    return rows.exclude(organization_id__in=mode.held())
+    return tries.ready(Timer.SETTLE, rows.exclude(organization_id__in=mode.held()))
 
 
 def _leaving() -> QuerySet[Any]:
     rows = Review.objects.filter(state=ReviewState.OPEN, objection_ends_at__lte=Now()).order_by("objection_ends_at")
-    return rows.exclude(organization_id__in=mode.held())
+    return tries.ready(Timer.LEAVE, rows.exclude(organization_id__in=mode.held()))
 
 
 def _notices() -> QuerySet[Any]:

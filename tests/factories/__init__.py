@@ -40,6 +40,7 @@ from tests.factories.trouble import (
     make_reconciliation,
     make_recovery,
     make_replay,
+    make_setback,
     make_window,
 )
 
@@ -76,6 +77,7 @@ __all__ = [
     "make_replay",
     "make_review",
     "make_run",
+    "make_setback",
     "make_step_run",
     "make_team",
     "make_tiers",

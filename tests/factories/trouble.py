@@ -5,6 +5,8 @@ from datetime import timedelta
 from typing import Any
 
 from accounts.models import Organization, User
+from approvals.models import Review, Setback
+from approvals.states import Timer
 from integrations.models import (
     Break,
     Breaker,
@@ -90,6 +92,12 @@ def make_replay(organization: Organization, by: User) -> Replay:
     """The run of a failure is to be tried again."""
     failure = make_failure(organization)
     return Replay.objects.create(failure=failure, by=by, reason="Mended.", wanted=1, last_item=failure.items.get().pk)
+
+
+def make_setback(review: Review, timer: Timer = Timer.LADDER, **fields: Any) -> Setback:
+    """A timer that broke too often, and stands."""
+    fields = {"tries": 5, "problem": "Its ladder broke 5 times. RuntimeError: No such place.", **fields}
+    return Setback.objects.create(organization_id=review.organization_id, review=review, timer=timer, **fields)
 
 
 def make_dry_run(organization: Organization, *, by: User, **fields: Any) -> DryRun:

@@ -1,10 +1,13 @@
 """Rules that every template keeps."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.contrib.staticfiles.finders import find
+from django.template import Context, Template
 from django.template.loader import get_template
 
 ROOT = Path(settings.BASE_DIR) / "templates"
@@ -35,3 +38,19 @@ def test_error_pages_stand_alone(page):
 
     assert "<h1>" in html
     assert page[:3] in html
+
+
+def test_htmx_is_of_the_line_whose_traps_are_closed_and_told_so():
+    """The next one sends no inherited headers, such as the token, and puts refusals into the page."""
+    tag = Template("{% load django_htmx %}{% htmx_script %}").render(Context())
+    script = re.search(r"django_htmx/htmx-2[\w.]*?\.js", tag)
+    told = re.search(r"name=\"htmx-config\" content='(.*?)'", (ROOT / "base.html").read_text(), re.DOTALL)
+
+    assert script is not None and 'version:"2.' in Path(find("django_htmx/htmx-2.min.js") or "").read_text()
+    assert told is not None
+    config = json.loads(told[1])
+    off = ("allowEval", "includeIndicatorStyles", "allowScriptTags", "historyRestoreAsHxRequest", "historyCacheSize")
+    assert not any(config[name] for name in off)
+    assert config["selfRequestsOnly"] is True
+    swapped = {answer["code"] for answer in config["responseHandling"] if answer["swap"]}
+    assert swapped == {"[23]..", "409|422"}
