@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Error, Page, expect
 
 from accounts.models import Session, User
 from approvals.models import Claim
@@ -58,7 +58,7 @@ def test_a_button_pressed_after_the_session_ended_leads_to_the_sign_in_and_swaps
 
     page.wait_for_url("**/sign-in/**")
     expect(page.locator("input[name=username]")).to_be_visible()
-    assert page.locator(WITHIN).count() == 0
+    assert page.locator("main main, body body, form form").count() == 0
     assert not Claim.objects.exists()
 
 
@@ -75,13 +75,25 @@ def test_signing_out_leaves_nothing_behind(transactional_db: None, enter: Enter)
     page.get_by_role("button", name="Sign out").first.click()
     page.wait_for_url("**/sign-in/**")
 
-    kept = page.evaluate("async () => [localStorage.length, sessionStorage.length, (await caches.keys()).length]")
-    assert kept == [0, 0, 0]
+    kept = page.evaluate(
+        "async () => [...Object.values(localStorage), ...Object.values(sessionStorage), ...(await caches.keys())]"
+    )
+    assert kept == []
     for _ in range(3):
         page.go_back()
         page.wait_for_load_state()
         assert "Canary" not in page.content()
         assert "sign-in" in page.url or page.url == "about:blank"
+
+
+def opened(page: Page, address: str) -> bool:
+    """Whether the address opens; what the control before it led to may still be on its way."""
+    try:
+        answer = page.goto(address)
+    except Error:
+        page.wait_for_load_state()
+        answer = page.goto(address)
+    return answer is not None and answer.status == 200
 
 
 @pytest.mark.long
@@ -97,7 +109,7 @@ def test_no_control_of_any_page_is_refused_or_puts_a_page_into_a_page(transactio
     for address in addresses:
         page.goto(address)
         for place in range(min(page.locator(CONTROLS).count(), 30)):
-            if page.goto(address).status != 200 or page.locator(CONTROLS).count() <= place:
+            if not opened(page, address) or page.locator(CONTROLS).count() <= place:
                 break
             control = page.locator(CONTROLS).nth(place)
             what = control.evaluate("each => each.outerHTML.slice(0, 160)")

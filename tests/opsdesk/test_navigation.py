@@ -30,6 +30,7 @@ def visit(rf: RequestFactory):
         request = rf.get(path)
         request.user = user
         request.membership = Membership.objects.create(organization=organization, user=user, role=role)
+        request.membership.veiled = []  # as the middleware reads it, with the membership
         request.resolver_match = resolve(request.path_info)
         return request
 
