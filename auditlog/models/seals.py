@@ -150,3 +150,8 @@ class Verification(models.Model):
 
     def __str__(self) -> str:
         return f"verification of {self.begun_at:%Y-%m-%d %H:%M}"
+
+    @property
+    def words(self) -> str:
+        """How much was looked at, in both chains."""
+        return f"{self.entries:,} entries and {self.changes:,} changes"

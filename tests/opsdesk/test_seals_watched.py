@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from accounts.models import Organization
 from auditlog.models import Entry, Handing, Verification
 from auditlog.seals import handing
 from opsdesk.watch import seals
@@ -14,7 +15,7 @@ from opsdesk.watch.doctor.opinions import Verdict
 from opsdesk.watch.findings import Moment
 from opsdesk.watch.heartbeats import database_now
 from tests import factories
-from tests.auditlog.sealed import close, tell
+from tests.auditlog.sealed import close, close_changes, tell
 from tests.plugins.pages import text_of
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -86,14 +87,38 @@ def test_the_doctor_says_when_heads_stay_on_this_host(db, settings):
 def test_the_page_of_seals(cast, organization, client: Client, django_assert_max_num_queries):
     client.force_login(cast.ines)
     tell(organization, 1)
-    assert "Nothing is sealed yet" in text_of(client.get(reverse("auditlog:seals")))
+    empty = text_of(client.get(reverse("auditlog:seals")))
+    assert "Nothing is sealed yet" in empty and "Looked at not yet" in empty
     close(most=2)
     handing.hand_out()
     Handing.objects.create(seal_number=1, head=b"", outlet="mail", target="notary@example.org", trouble="<b>No</b>")
     tell(organization, 1)
 
+    Verification.objects.create(ended_at=database_now(), entries=1_200, changes=34)
+
     with django_assert_max_num_queries(25):
         shown = text_of(client.get(reverse("auditlog:seals")))
 
-    assert "file, mail" in shown and "not taken" in shown and "<b>No</b>" in shown and "not yet" in shown
+    assert "file, mail" in shown and "not taken" in shown and "<b>No</b>" in shown
     assert Entry.objects.count() > 1
+    assert "1,200 entries and 34 changes" in shown and "All that the database saw is sealed" in shown
+    assert "up to seal 1" in shown
+
+
+def test_the_page_of_the_seals_over_what_the_database_saw(cast, organization, client: Client):
+    client.force_login(cast.ines)
+    address = f"{reverse('auditlog:seals')}?chain=changes"
+    assert "Nothing is sealed yet" in text_of(client.get(address))
+    close()
+    tell(organization, 1)
+    close()
+    Organization.objects.filter(pk=organization.pk).update(name="Acme and daughters")
+    waits = text_of(client.get(address))
+    close_changes()
+
+    answer = client.get(address)
+
+    shown = text_of(answer)
+    assert "Changes wait for a seal since" in waits and "All that the database saw is sealed" in shown
+    assert [seal.number for seal, _ in answer.context["seals"]] == [2, 1]
+    assert "by the next one" in shown and "yes" in shown
