@@ -1,6 +1,6 @@
 """A log to seal, and ways to change it that only whoever owns the tables has."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from django.db import connection, transaction
@@ -68,3 +68,12 @@ def say(statement: str, *values: object) -> None:
     """One statement as the owner."""
     with unguarded(), connection.cursor() as cursor:
         cursor.execute(statement, list(values) or None)
+
+
+def exchange(table: str, columns: Iterable[str], one: int, other: int) -> None:
+    """Have two rows say what the other one says, as the owner."""
+    said = ", ".join(f"{column} = o.{column}" for column in columns)
+    say(
+        f"UPDATE {table} t SET {said} FROM {table} o WHERE (t.id, o.id) IN ((%s, %s), (%s, %s))",  # noqa: S608 - names that tests give
+        *(one, other, other, one),
+    )

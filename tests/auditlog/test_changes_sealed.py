@@ -11,18 +11,12 @@ from auditlog.models import Change, ChangeSeal, Entry, LegalHold, Mark, Removal,
 from auditlog.seals import handing, heads, sealing
 from auditlog.seals.verifying import TOMBSTONE, verify
 from tests import factories
-from tests.auditlog.sealed import close, close_changes, say, tell
+from tests.auditlog.sealed import close, close_changes, exchange, say, tell
 
 
 @pytest.fixture
-def organization(db) -> Organization:
-    return factories.make_organization()
-
-
-@pytest.fixture
-def seen(organization, settings, tmp_path, monkeypatch) -> list[int]:
+def seen(organization, heads_outside, monkeypatch) -> list[int]:
     """Some changes under three seals, covered by a head that is outside; gives the changes' keys."""
-    settings.HEADS = {"file": str(tmp_path / "heads.jsonl")}
     monkeypatch.setattr(sealing, "MOST_IN_ONE", 5)
     for number in range(12):
         Organization.objects.filter(pk=organization.pk).update(name=f"Acme {number}")
@@ -56,11 +50,7 @@ def cut_with_the_seals_that_name_it(keys: list[int]) -> str:
 
 
 def swap(keys: list[int]) -> str:
-    say(
-        "UPDATE auditlog_change c SET after = o.after FROM auditlog_change o "
-        "WHERE (c.id, o.id) IN ((%s, %s), (%s, %s))",
-        *(keys[4], keys[9], keys[9], keys[4]),
-    )
+    exchange("auditlog_change", ("after",), keys[4], keys[9])
     return f"Change {keys[4]} was changed after seal 1 over changes of "
 
 

@@ -17,11 +17,6 @@ from tests import factories
 from tests.auditlog.sealed import close, say, tell
 
 
-@pytest.fixture
-def organization(db) -> Organization:
-    return factories.make_organization()
-
-
 def old_log(organization: Organization) -> list[int]:
     """Thirty entries of cases that nobody has, under three seals, made two years ago; gives their keys."""
     rows = tell(organization, 30)

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, IntegrityError, connection, connections, transaction
 
-from accounts.models import Organization
 from auditlog import seals, tasks
 from auditlog.models import Entry, Handing, Mark, Seal, Verification
 from auditlog.seals import handing, looking, merkle, sealing
@@ -22,11 +21,6 @@ from tests import factories
 from tests.auditlog.sealed import close, say, tell, unguarded
 
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-def organization(db) -> Organization:
-    return factories.make_organization()
 
 
 @pytest.fixture(autouse=True)

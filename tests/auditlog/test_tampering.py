@@ -7,23 +7,15 @@ from collections.abc import Callable
 import pytest
 from django.core.management import call_command
 
-from accounts.models import Organization
 from auditlog.models import Entry, Seal, Verification
 from auditlog.seals import handing, heads
 from auditlog.seals.verifying import verify
-from tests import factories
-from tests.auditlog.sealed import close, say, tell
+from tests.auditlog.sealed import close, exchange, say, tell
 
 
 @pytest.fixture
-def organization(db) -> Organization:
-    return factories.make_organization()
-
-
-@pytest.fixture
-def log(organization, settings, tmp_path) -> list[int]:
+def log(organization, heads_outside) -> list[int]:
     """Forty entries under four seals, and the head of the newest outside; gives the entries' keys."""
-    settings.HEADS = {"file": str(tmp_path / "heads.jsonl")}
     rows = tell(organization, 40)
     close()
     handing.hand_out()
@@ -47,11 +39,7 @@ def cut_of_the_newest(keys: list[int]) -> str:
 
 
 def swap(keys: list[int]) -> str:
-    say(
-        "UPDATE auditlog_entry e SET reason = o.reason, after = o.after, subject_id = o.subject_id "
-        "FROM auditlog_entry o WHERE (e.id, o.id) IN ((%s, %s), (%s, %s))",
-        *(keys[20], keys[31], keys[31], keys[20]),
-    )
+    exchange("auditlog_entry", ("reason", "after", "subject_id"), keys[20], keys[31])
     return f"Entry {keys[20]} was changed after seal 3 of "
 
 
