@@ -1,14 +1,6 @@
-"""What tests of the log share: an organization, and a place outside for the heads."""
+"""What tests of the log share: a place outside for the heads."""
 
 import pytest
-
-from accounts.models import Organization
-from tests import factories
-
-
-@pytest.fixture
-def organization(db) -> Organization:
-    return factories.make_organization()
 
 
 @pytest.fixture

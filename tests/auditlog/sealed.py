@@ -9,6 +9,12 @@ from accounts.models import Organization
 from auditlog.models import Change, ChangeSeal, Entry, Seal
 from auditlog.seals.sealing import close_next, close_next_changes
 from auditlog.services import Actor, entry, record_all
+from tests import factories
+
+
+def alone(db: None) -> Organization:
+    """A fixture: an organization and nobody in it, so that nothing else is in the log."""
+    return factories.make_organization()
 
 
 def tell(organization: Organization, count: int) -> list[Entry]:

@@ -11,7 +11,9 @@ from auditlog.models import Change, ChangeSeal, Entry, LegalHold, Mark, Removal,
 from auditlog.seals import handing, heads, sealing
 from auditlog.seals.verifying import TOMBSTONE, verify
 from tests import factories
-from tests.auditlog.sealed import close, close_changes, exchange, say, tell
+from tests.auditlog.sealed import alone, close, close_changes, exchange, say, tell
+
+organization = pytest.fixture(alone)
 
 
 @pytest.fixture

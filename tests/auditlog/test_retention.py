@@ -14,7 +14,9 @@ from auditlog.seals.verifying import TOMBSTONE, verify
 from integrations.models import Call, Notice
 from opsdesk.lib import clock
 from tests import factories
-from tests.auditlog.sealed import close, say, tell
+from tests.auditlog.sealed import alone, close, say, tell
+
+organization = pytest.fixture(alone)
 
 
 def old_log(organization: Organization) -> list[int]:

@@ -18,7 +18,9 @@ from auditlog.seals.heads import of_this_machine
 from auditlog.seals.verifying import verify, waiting
 from opsdesk.lib import clock
 from tests import factories
-from tests.auditlog.sealed import close, say, tell, unguarded
+from tests.auditlog.sealed import alone, close, say, tell, unguarded
+
+organization = pytest.fixture(alone)
 
 DAY = timedelta(days=1)
 

@@ -10,7 +10,9 @@ from django.core.management import call_command
 from auditlog.models import Entry, Seal, Verification
 from auditlog.seals import handing, heads
 from auditlog.seals.verifying import verify
-from tests.auditlog.sealed import close, exchange, say, tell
+from tests.auditlog.sealed import alone, close, exchange, say, tell
+
+organization = pytest.fixture(alone)
 
 
 @pytest.fixture
