@@ -54,6 +54,7 @@ PLACES = (
     Place("approvals.SecondOpinion", "review__case_id", {"text": ""}),
     Place("approvals.Flip", "case_id", scrubbed=("words",)),
     Place("approvals.Review", "case_id", scrubbed=("blocked_reason",)),
+    Place("approvals.Setback", "review__case_id", scrubbed=("problem",)),
     Place("integrations.Notice", "case_id", {"subject": GONE, "body": GONE}),
     Place(
         "integrations.Action",

@@ -78,7 +78,7 @@ def test_a_fact_brings_the_operators_and_fields_that_fit_it(rule, enter):
     expect(currency).to_be_visible()
 
     fact.select_option("request.reason")
-    assert offered(page, 1) == ["is", "is one of", "is known", "is not known"]
+    assert offered(page, 1) == ["is", "is one of", "matches the pattern", "is known", "is not known"]
     expect(currency).to_be_hidden()
     operator.select_option("is_known")
     expect(value).to_be_hidden()
