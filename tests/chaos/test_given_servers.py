@@ -57,6 +57,7 @@ def test_a_desk_runs_on_them_and_keeps_its_data_there(given: dict[str, str], tmp
         assert not desk.places.valkey.exists()
 
 
+@pytest.mark.long
 def test_tests_run_on_them(given: dict[str, str]) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in OWN} | given
     some = ["tests/workflows/test_running.py", "tests/integrations/test_intake.py", "tests/approvals/test_policies.py"]

@@ -17,14 +17,16 @@ from tests.chaos import outcome
 from tests.chaos.brokers import own_broker
 from tests.chaos.traffic import Traffic, real_requests
 from tests.chaos.whole_desk import WholeDesk, beside
+from tests.plugins.migrated import copy_cluster
 from tests.plugins.servers import throw_away
 
 
 @contextmanager
 def own_server(folder: Path) -> Iterator[Places]:
-    """Places for a server that belongs to the test, not to the desk."""
+    """Places for a server that belongs to the test, not to the desk; what it will hold is migrated."""
     own = places(folder)
     open_folder(own.var)
+    copy_cluster(own)
     try:
         yield own
     finally:

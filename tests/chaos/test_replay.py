@@ -113,6 +113,7 @@ def go_through(
     ordeal.judge()
 
 
+@pytest.mark.long
 def test_a_short_replay_through_a_bad_gateway_ends_well(tmp_path: Path) -> None:
     with WholeDesk(tmp_path) as desk:
         go_through(desk, tmp_path, count=60, decided=12, seconds=240, chaos=CHAOS)
