@@ -26,7 +26,7 @@ quiet = pytest.fixture(autouse=True)(quietly)
 rail = pytest.fixture(autouse=True)(counted_once)
 
 URLS = every_url()
-UNSAFE, SAFE = ("POST", "PUT", "PATCH", "DELETE"), ("GET", "HEAD", "OPTIONS")
+UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 HTMX = {"HX-Request": "true"}
 PASSWORD = "correct horse battery"
 Desk = tuple[Organization, dict[str, User]]
@@ -67,12 +67,15 @@ def test_nothing_unsafe_works_without_the_token_of_the_session(desk):
         for url in URLS
         for method in UNSAFE
         for kind, headers in tokens.items()
+        # Whose token it is, is looked at before the method.
+        if kind == "none" or method == "POST"
         # Programs show a token of their own; a session opens nothing there.
         if not url.name.startswith("api:")
         if client.generic(method, url.address(organization), headers=headers).status_code != 403
     ]
 
-    assert let_in == [f"{method} integrations:receive, {kind}" for method in UNSAFE for kind in tokens]
+    open_to_all = [("POST", kind) for kind in tokens] + [(method, "none") for method in UNSAFE[1:]]
+    assert let_in == [f"{method} integrations:receive, {kind}" for method, kind in open_to_all]
 
 
 def test_a_token_counts_after_its_sign_in_and_from_our_own_pages_alone(desk):
@@ -122,10 +125,9 @@ def test_the_fingerprint_notices_one_changed_letter(desk):
 def look_at(client: Client, urls: Sequence[Url], organization: Organization) -> None:
     """Open these addresses in every safe way."""
     for url in urls:
-        for method in SAFE:
+        for method, headers in (("GET", {}), ("GET", HTMX), ("HEAD", {}), ("OPTIONS", {})):
             with nullcontext() if method == "GET" else unrendered():
-                for headers in ({}, HTMX):
-                    client.generic(method, url.address(organization), headers=headers)
+                client.generic(method, url.address(organization), headers=headers)
 
 
 @pytest.mark.parametrize("visitor", ["anonymous", "operator", "manager", "admin"])

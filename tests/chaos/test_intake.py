@@ -46,6 +46,7 @@ def started(server: Postgres) -> Iterator[processes.Process]:
         processes.stop([(service, process)])
 
 
+@pytest.mark.long
 def test_without_database_nothing_is_acknowledged_and_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     requests = real_requests(120)
     with own_server(tmp_path / "database") as own, contextlib.ExitStack() as running:

@@ -171,6 +171,7 @@ def again_and_again(seed: int) -> Iterator[str]:
         yield from chance.sample((*VICTIMS, *CHILDREN), len(VICTIMS) + len(CHILDREN))
 
 
+@pytest.mark.long
 def test_each_process_is_killed_once_while_requests_arrive(tmp_path: Path) -> None:
     with WholeDesk(tmp_path) as desk:
         kill_during_replay(desk, tmp_path, requests=40, speed=0.6, order=once, kills=len(VICTIMS))

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
+import pytest
 import requests
 
 from opsdesk.embedded.postgres import OWNER, Postgres
@@ -147,6 +148,7 @@ def as_root_of(desk: WholeDesk) -> Iterator["psycopg.Connection[tuple[object, ..
         yield connection
 
 
+@pytest.mark.long
 def test_a_dump_is_put_back_under_running_workers(tmp_path: Path) -> None:
     with WholeDesk(tmp_path) as desk:
         backup = Backup(desk, tmp_path)
