@@ -15,7 +15,7 @@ from tests.chaos.given import debian_postgres, debian_redis, needs_debian_server
 from tests.chaos.ordinary import FAST_TRACK, INSTANT
 from tests.chaos.whole_desk import WholeDesk
 
-pytestmark = [pytest.mark.contract(), needs_debian_servers]
+pytestmark = [pytest.mark.contract(), pytest.mark.long(), needs_debian_servers]
 # Of the session under which this runs, not of the one that it starts.
 OWN = ("OPSDESK_VAR", "OPSDESK_TEST_SOCKET", "OPSDESK_REQUIRE_ALL", "PYTEST_XDIST_WORKER", "PYTEST_ADDOPTS")
 
@@ -57,7 +57,6 @@ def test_a_desk_runs_on_them_and_keeps_its_data_there(given: dict[str, str], tmp
         assert not desk.places.valkey.exists()
 
 
-@pytest.mark.long
 def test_tests_run_on_them(given: dict[str, str]) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in OWN} | given
     some = ["tests/workflows/test_running.py", "tests/integrations/test_intake.py", "tests/approvals/test_policies.py"]
