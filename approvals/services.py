@@ -18,6 +18,7 @@ from approvals.errors import (
     WrongAmount,
 )
 from approvals.grants import least_of
+from approvals.latecomers import kept_when_late
 from approvals.models import Question, ReasonCode, Review, TierSettings, Vote
 from approvals.states import REVIEW_FINAL, QuestionState, ReviewState, Verdict
 from auditlog.services import Actor, record
@@ -47,7 +48,6 @@ def locked_review(review_id: int) -> tuple[Case, Review]:
     return case, review
 
 
-@transaction.atomic
 def decide(
     review_id: int,
     *,
@@ -65,38 +65,39 @@ def decide(
     Raises AlreadyDecided, ContentChanged, SelfApproval, NotAVoter, VotedBefore, HeldByAnother, RationaleMissing,
     NothingToRefund, WrongAmount, AboveCeiling, DayUsedUp.
     """
-    case, review = locked_review(review_id)
-    refuse_if_decided(review)
-    absence = voters.check_voter(review, voters.stage_of(review), voter)
-    if seen != review.content_hash or review.content_hash != case.content_hash(review.run.facts):
-        raise ContentChanged
-    claims.refuse_if_held(review, voter)
-    _check_rationale(review, case, verdict, rationale)
-    if verdict == Verdict.APPROVE and not case.target:
-        raise NothingToRefund
-    lesser = _lesser(review, verdict, amount)
-    if verdict == Verdict.APPROVE:
-        ceilings.refuse_if_used_up(review, voter, _money(case, lesser))
-    vote = Vote.objects.create(
-        review=review,
-        stage=review.stage,
-        voter=voter,
-        person_key=voters.person_key(voter),
-        absence=absence,
-        seat_key=voters.person_key(absence.user if absence else voter),
-        verdict=verdict,
-        reason_code=rationale.code,
-        text=rationale.text,
-        second_look=rationale.second_look,
-        amount_minor=lesser,
-        content_hash=review.content_hash,
-    )
-    _tell_vote(review, case, vote, bulk_id)
-    claims.end(review)
-    _after_vote(review, voter, verdict)
-    crashpoint("vote.before_commit")
-    transaction.on_commit(lambda: crashpoint("vote.after_commit"))
-    return review
+    with kept_when_late(review_id, by=voter, wanted=verdict), transaction.atomic():
+        case, review = locked_review(review_id)
+        refuse_if_decided(review)
+        absence = voters.check_voter(review, voters.stage_of(review), voter)
+        if seen != review.content_hash or review.content_hash != case.content_hash(review.run.facts):
+            raise ContentChanged
+        claims.refuse_if_held(review, voter)
+        _check_rationale(review, case, verdict, rationale)
+        if verdict == Verdict.APPROVE and not case.target:
+            raise NothingToRefund
+        lesser = _lesser(review, verdict, amount)
+        if verdict == Verdict.APPROVE:
+            ceilings.refuse_if_used_up(review, voter, _money(case, lesser))
+        vote = Vote.objects.create(
+            review=review,
+            stage=review.stage,
+            voter=voter,
+            person_key=voters.person_key(voter),
+            absence=absence,
+            seat_key=voters.person_key(absence.user if absence else voter),
+            verdict=verdict,
+            reason_code=rationale.code,
+            text=rationale.text,
+            second_look=rationale.second_look,
+            amount_minor=lesser,
+            content_hash=review.content_hash,
+        )
+        _tell_vote(review, case, vote, bulk_id)
+        claims.end(review)
+        _after_vote(review, voter, verdict)
+        crashpoint("vote.before_commit")
+        transaction.on_commit(lambda: crashpoint("vote.after_commit"))
+        return review
 
 
 def _tell_vote(review: Review, case: Case, vote: Vote, bulk_id: int | None) -> None:
@@ -219,29 +220,29 @@ def take_back(review_id: int, *, voter: User) -> Review:
     return review
 
 
-@transaction.atomic
 def object_to(review_id: int, *, by: User, text: str) -> Review:
     """Stop a case that would leave by itself: from now on people decide it. Raises AlreadyDecided, SelfApproval …"""
-    case, review = locked_review(review_id)
-    refuse_if_decided(review)
-    if review.tier != Tier.FAST_TRACK:
-        raise AlreadyDecided("Somebody has already objected: it waits for a full review.")
-    if not voters.holds_right(by, review.organization_id):
-        raise SelfApproval("Your role does not allow you to object.")
-    to_full_review(review)
-    record(
-        "approvals.review.objected",
-        actor=Actor.person(by),
-        organization_id=review.organization_id,
-        subject=("review", review.pk),
-        case_id=case.pk,
-        before={"tier": Tier.FAST_TRACK},
-        after={"tier": Tier.FULL_REVIEW},
-        reason=text.strip() or "Objected without a comment.",
-    )
-    crashpoint("objection.before_commit")
-    transaction.on_commit(lambda: crashpoint("objection.after_commit"))
-    return review
+    with kept_when_late(review_id, by=by, wanted="objection"), transaction.atomic():
+        case, review = locked_review(review_id)
+        refuse_if_decided(review)
+        if review.tier != Tier.FAST_TRACK:
+            raise AlreadyDecided("Somebody has already objected: it waits for a full review.")
+        if not voters.holds_right(by, review.organization_id):
+            raise SelfApproval("Your role does not allow you to object.")
+        to_full_review(review)
+        record(
+            "approvals.review.objected",
+            actor=Actor.person(by),
+            organization_id=review.organization_id,
+            subject=("review", review.pk),
+            case_id=case.pk,
+            before={"tier": Tier.FAST_TRACK},
+            after={"tier": Tier.FULL_REVIEW},
+            reason=text.strip() or "Objected without a comment.",
+        )
+        crashpoint("objection.before_commit")
+        transaction.on_commit(lambda: crashpoint("objection.after_commit"))
+        return review
 
 
 def to_full_review(review: Review) -> None:

@@ -7,6 +7,7 @@ register(
     approvals__review__opened="opened the review",
     approvals__review__voted_approve="voted to approve the review",
     approvals__review__voted_reject="voted to reject the review",
+    approvals__review__came_too_late="came too late to decide the review",
     approvals__review__taken_back="took back the vote on the review",
     approvals__review__approved="approved the review",
     approvals__review__rejected="rejected the review",

@@ -80,6 +80,12 @@ def verdicts(review: Review) -> int:
     ).count()
 
 
+def latecomers(review: Review) -> list[str]:
+    """Who is on record as having lost the race."""
+    late = Entry.objects.filter(verb="approvals.review.came_too_late", subject_kind="review", subject_id=review.pk)
+    return sorted(late.values_list("user__username", flat=True))
+
+
 def test_of_approve_reject_and_expiry_exactly_one_wins(desk: tuple[Organization, Cast], at_once: Any):
     organization, cast = desk
     winners = {"approve": 0, "reject": 0, "timer": 0}
@@ -109,6 +115,8 @@ def test_of_approve_reject_and_expiry_exactly_one_wins(desk: tuple[Organization,
         winner = next(name for name, it_did in won.items() if it_did)
         assert review.state == state[winner]
         assert verdicts(review) == 1
+        late = {"approve": [cast.maya], "reject": [cast.ada], "timer": [cast.ada, cast.maya]}[winner]
+        assert latecomers(review) == sorted(user.username for user in late)
         assert Authorization.objects.filter(case=review.case_id).count() == (1 if winner == "timer" else 0)
         winners[winner] += 1
     assert sum(winners.values()) == CASES
@@ -128,6 +136,7 @@ def test_an_objection_that_came_first_always_beats_the_timer(desk: tuple[Organiz
         if left == 1:
             assert isinstance(objected, DomainError)
             assert (review.state, review.tier) == (ReviewState.APPROVED, Tier.FAST_TRACK)
+            assert latecomers(review) == [cast.maya.username]
         else:
             assert isinstance(objected, Review)
             assert (review.state, review.tier) == (ReviewState.OPEN, Tier.FULL_REVIEW)
@@ -162,6 +171,7 @@ def test_a_double_click_is_one_vote(desk: tuple[Organization, Cast], at_once: An
 
         assert sum(isinstance(answer, Review) for answer in answers) == 1
         assert review.votes.count() == 1
+        assert not latecomers(review)
 
 
 def test_settling_and_taking_back_at_once_leave_one_of_them(desk: tuple[Organization, Cast], at_once: Any):

@@ -1,0 +1,34 @@
+"""Clicks that come after the decision: refused in place, and kept, because a race has a loser whom somebody will ask."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from accounts.models import User
+from approvals import voters
+from approvals.errors import AlreadyDecided
+from approvals.models import Review
+from auditlog.services import Actor, record
+
+
+@contextmanager
+def kept_when_late(review_id: int, *, by: User, wanted: str) -> Iterator[None]:
+    """Record who wanted what of a review that was decided already, and let the refusal go on.
+
+    To be put around the transaction of the attempt, which is undone by then. Whoever has voted is no loser: a second
+    click of theirs leaves nothing.
+    """
+    try:
+        yield
+    except AlreadyDecided as refused:
+        review = Review.objects.get(pk=review_id)
+        if not review.votes.filter(person_key=voters.person_key(by), withdrawn_at=None).exists():
+            record(
+                "approvals.review.came_too_late",
+                actor=Actor.person(by),
+                organization_id=review.organization_id,
+                subject=("review", review.pk),
+                case_id=review.case_id,
+                after={"wanted": wanted},
+                reason=str(refused),
+            )
+        raise
