@@ -10,7 +10,6 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Min
 
-from opsdesk.erasure import marks
 from opsdesk.lib.wording import span
 from opsdesk.models import Backup
 from opsdesk.watch.findings import Finding, Moment
@@ -91,17 +90,6 @@ def archive_broken(moment: Moment) -> Iterator[Finding]:
                 f"{span(moment.now - waits_since)}. What happens now would be lost with its disk: look at "
                 "archive_command and at the room in the archive.",
             )
-
-
-def erased_are_back(moment: Moment) -> Iterator[Finding]:
-    """People who were erased before a restore, and wait for their case to end."""
-    count = len(marks.waiting())
-    if count:
-        yield Finding(
-            "erased",
-            f"{count} people who were erased came back with a restore and have an open case or a legal hold. Once that "
-            "ends, run `manage.py erase again`.",
-        )
 
 
 def _begun() -> datetime:

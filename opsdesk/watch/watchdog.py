@@ -11,7 +11,7 @@ from django.db import transaction
 
 from opsdesk.lib.database import is_lost
 from opsdesk.models import Heartbeat, HeartbeatKind
-from opsdesk.watch import backups, drills, processes, refusals, seals, sign_ins, triggers, work
+from opsdesk.watch import backups, drills, erasures, processes, refusals, seals, sign_ins, triggers, work
 from opsdesk.watch.findings import Check, Moment
 from opsdesk.watch.heartbeats import database_now
 from workflows.alerts import clear_alert, raise_alert
@@ -42,7 +42,8 @@ CHECKS: tuple[Check, ...] = (
     Check("backup_failed", "A backup could not be written", backups.backup_failed),
     Check("backup_untried", "Nobody knows whether a backup can be put back", backups.backup_untried),
     Check("archive_broken", "The journal of the database is not archived", backups.archive_broken),
-    Check("erased_are_back", "Somebody who was erased is in the database again", backups.erased_are_back),
+    Check("erased_are_back", "Somebody who was erased is in the database again", erasures.erased_are_back),
+    Check("erasures_wait", "Somebody is still to be erased", erasures.erasures_wait),
     Check("overloaded", "The desk turns requests away", refusals.overloaded),
     Check("sign_in_spray", "Passwords are guessed on many accounts", sign_ins.sprayed),
 )

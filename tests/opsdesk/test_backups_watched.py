@@ -1,13 +1,10 @@
 """The watchdog and the doctor about backups: late, failed, never put back; a journal that is not archived."""
 
 from datetime import timedelta
-from io import StringIO
 
 import pytest
-from django.core.management import call_command
 from django.db.migrations.recorder import MigrationRecorder
 
-from opsdesk.erasure import marks
 from opsdesk.models import Backup
 from opsdesk.watch import backups
 from opsdesk.watch.doctor import life
@@ -32,7 +29,7 @@ def said(while_: timedelta = timedelta(0), *, watched: timedelta = DAY) -> list[
     """What all checks find that much later, on a desk that was watched for so long."""
     now = database_now()
     moment = Moment(now + while_, now + while_ - watched)
-    return [finding.words for check in (*CHECKS, backups.erased_are_back) for finding in check(moment)]
+    return [finding.words for check in CHECKS for finding in check(moment)]
 
 
 def written(ago: timedelta, **fields: object) -> Backup:
@@ -85,14 +82,7 @@ def test_a_journal_that_is_not_archived_is_told_once_it_lasts(monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "postgresql:///elsewhere")
     assert any("could not archive" in each.words for each in life.backups_are_there())
     rows[0] = None
-    assert [each.verdict for each in life.backups_are_there()] == [Verdict.NOTE, Verdict.GOOD]
-
-
-def test_whom_a_restore_brought_back_is_told_until_they_are_erased():
-    marks.keep_waiting(["erased-1", "erased-2"])
-    assert "2 people who were erased came back with a restore" in said()[0]
-    call_command("erase", "again", stdout=StringIO())
-    assert said() == [] and marks.waiting() == []
+    assert [each.verdict for each in life.backups_are_there()] == [Verdict.NOTE]
 
 
 def test_the_server_itself_is_asked_about_its_archive():

@@ -31,6 +31,7 @@ EXAMINATIONS: tuple[Examination, ...] = (
     Examination("webhooks", life.webhooks_arrive),
     Examination("audit log", life.log_is_sealed),
     Examination("backups", life.backups_are_there),
+    Examination("erasures", life.erasures_are_done),
     Examination("alerts", life.alerts_are_looked_after),
 )
 

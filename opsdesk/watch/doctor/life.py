@@ -11,7 +11,7 @@ from integrations.models import Action, Endpoint
 from integrations.states import ActionState
 from opsdesk.lib.wording import span
 from opsdesk.models import Heartbeat, HeartbeatKind
-from opsdesk.watch import backups, processes, seals, work
+from opsdesk.watch import backups, erasures, processes, seals, work
 from opsdesk.watch.doctor.opinions import Opinion, good, noted, wrong
 from opsdesk.watch.findings import Finding, Moment
 from opsdesk.watch.heartbeats import database_now
@@ -141,7 +141,12 @@ def backups_are_there() -> Iterator[Opinion]:
             "How the database is backed up is not known here: it does not archive its journal by itself.",
             "Look whether its backups are made and can be put back; docs/restore.md says what the desk does then.",
         )
-    yield from _told(backups.erased_are_back, "Nobody who was erased came back with a restore.")
+
+
+def erasures_are_done() -> Iterator[Opinion]:
+    """Whether who is to be erased is erased, and stays so."""
+    yield from _told(erasures.erased_are_back, "Nobody who was erased came back with a restore.")
+    yield from _told(erasures.erasures_wait, "Nobody who is to be erased waits for it.")
 
 
 def alerts_are_looked_after() -> Iterator[Opinion]:
