@@ -20,7 +20,7 @@ from approvals.errors import (
 from approvals.grants import least_of
 from approvals.latecomers import kept_when_late
 from approvals.models import Question, ReasonCode, Review, TierSettings, Vote
-from approvals.states import REVIEW_FINAL, QuestionState, ReviewState, Verdict
+from approvals.states import REVIEW_FINAL, QuestionState, ReviewState, Timer, Verdict
 from auditlog.services import Actor, record
 from opsdesk.lib import clock
 from opsdesk.lib.crashing import crashpoint
@@ -274,6 +274,8 @@ def reassign(review_id: int, *, to: User | Team, by: User) -> Review:
     before = str(review.assignee or "nobody")
     review.assignee, review.assigned_at = to, clock.now()
     review.save(update_fields=["assignee", "assigned_at"])
+    # Somebody has it: giving it out is no longer wanted.
+    review.setbacks.filter(timer=Timer.GIVE).delete()
     claims.end(review)
     opening.say_standing(review)
     record(

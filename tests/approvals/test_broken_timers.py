@@ -185,8 +185,9 @@ def test_what_broke_is_over_once_somebody_did_it_by_hand(broken, cast):
             problem="It broke.",
         )  # fmt: skip
 
-    for timer in (Timer.WAKE, Timer.LEAVE):
+    for timer in (Timer.WAKE, Timer.LEAVE, Timer.GIVE):
         stands(timer)
+    services.reassign(broken[Timer.GIVE].pk, to=cast.ben, by=cast.maya)
     snoozing.wake(broken[Timer.WAKE].pk, by=cast.ben)
     services.object_to(broken[Timer.LEAVE].pk, by=cast.maya, text="")
 
