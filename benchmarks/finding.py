@@ -16,11 +16,12 @@ def _rounds(environment: Mapping[str, str], cases: int, waiting: int) -> list[di
 
 
 def million() -> Iterator[Figure]:
-    """The 95th percentile of queue pages, searches, opened cases and decisions, beside 10,000 and 1,000,000 cases."""
+    """The 95th percentile of queue pages, their news, searches, opened cases and decisions, beside 10,000 and 1,000,000 cases."""
     with place.desk("--without-replay", "--without-workers") as environment:
         few, many = (_rounds(environment, *size) for size in (FEW, MANY))
     for name, key in (
         ("queue.page_1m", "page"),
+        ("queue.news_1m_ms", "news"),
         ("queue.search_1m_ms", "search"),
         ("case.open_1m_ms", "open"),
         ("review.decide_ms", "decide"),

@@ -14,9 +14,12 @@ django.setup()
 
 from django.conf import settings  # noqa: E402
 from django.core.management import call_command  # noqa: E402
+from django.http import QueryDict  # noqa: E402
 
+from accounts.models import Membership  # noqa: E402
 from approvals.models import ReasonCode, Review  # noqa: E402
 from approvals.states import ReviewState, Verdict  # noqa: E402
+from approvals.views.listing import Listing  # noqa: E402
 from benchmarks import load  # noqa: E402
 from benchmarks.figures import percentile  # noqa: E402
 from benchmarks.visitors import signed_in  # noqa: E402
@@ -57,14 +60,21 @@ def _decisions(headers: dict[str, str]) -> list[bytes]:
     return found
 
 
+def _news(headers: dict[str, str]) -> list[bytes]:
+    """What an open queue asks every other second: what became of the cases it shows."""
+    shown = Listing(Membership.objects.get(user__username="ada"), QueryDict()).shown
+    return [load.get(f"/queue/news/?full=1&shown={shown}", headers)] * (WARM_UPS + TIMES)
+
+
 def measure() -> dict[str, float]:
-    """Milliseconds of the queue, of searches, of opening a case, and of deciding."""
+    """Milliseconds of the queue, of the news it asks for, of searches, of opening a case, and of deciding."""
     headers = signed_in("ada")
     cases = Review.objects.filter(state=ReviewState.OPEN).order_by("?").values_list("case_id", flat=True)
     pages = ["/queue/", "/queue/?view=mine", "/queue/?view=late", "/queue/?reason=returned"]
     many = [load.get(pages[number % len(pages)], headers) for number in range(WARM_UPS + TIMES)]
     return {
         "page": _p95(many),
+        "news": _p95(_news(headers)),
         "search": _p95(_searches(headers)),
         "open": _p95([load.get(f"/cases/{pk}/", headers) for pk in cases[: WARM_UPS + TIMES]]),
         "decide": _p95(_decisions(headers)),

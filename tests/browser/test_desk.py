@@ -233,7 +233,7 @@ def test_new_cases_are_offered_and_nothing_moves(queue, reviews, desk):
 def test_what_a_colleague_decided_is_marked_in_the_list_and_offered_in_the_case(queue, reviews, cast):
     approved_by(cast.ben, reviews[0])
 
-    queue.clock.run_for(6_000)
+    queue.clock.run_for(2_500)
 
     expect(queue.locator(f"#queue-row-{reviews[0].pk}")).to_contain_text("Approved by Ben Marsh")
     expect(queue.locator("#case-news")).to_contain_text("Ben Marsh voted to approve the review")
