@@ -119,6 +119,7 @@ def test_the_page_of_the_seals_over_what_the_database_saw(cast, organization, cl
     answer = client.get(address)
 
     shown = text_of(answer)
-    assert "Changes wait for a seal since" in waits and "All that the database saw is sealed" in shown
+    assert "the oldest Transactions that are under way end first" in waits
+    assert "the oldest" not in shown and "All that the database saw is sealed" in shown
     assert [seal.number for seal, _ in answer.context["seals"]] == [2, 1]
     assert "by the next one" in shown and "yes" in shown
