@@ -21,7 +21,7 @@ BENCHES: dict[Bench, tuple[str, ...]] = {
     audit.entries: ("audit.entries",),
     audit.verifying: ("audit.verify_1m_s",),
     audit.reading: ("audit.page_ms",),
-    finding.million: ("queue.page_1m", "queue.search_1m_ms", "case.open_1m_ms", "review.decide_ms"),
+    finding.million: ("queue.page_1m", "queue.news_1m_ms", "queue.search_1m_ms", "case.open_1m_ms", "review.decide_ms"),
     line.instant_refunds: ("line.instant_refunds", "line.cpu_ms_per_refund"),
 }
 
