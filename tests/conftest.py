@@ -11,6 +11,7 @@ from tests.plugins.outside import find_chromium
 
 pytest_plugins = [
     "tests.plugins.mixing",
+    "tests.plugins.alone",
     "tests.plugins.migrated",
     "tests.plugins.emptying",
     "tests.plugins.sandbox",

@@ -101,7 +101,7 @@ def test_no_control_of_any_page_is_refused_or_puts_a_page_into_a_page(transactio
     desk = furnish("wholesale-uk")
     addresses = readable(desk, "manager")
     page = enter(desk[1]["manager"], viewport={"width": 1440, "height": 1000})
-    page.set_default_timeout(5_000)
+    page.set_default_timeout(30_000)
     answers: list[str] = []
     page.on("response", lambda told: answers.append(told.url) if told.status == 403 else None)
 

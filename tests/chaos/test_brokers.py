@@ -36,6 +36,7 @@ def judge(desk: WholeDesk, folder: Path, *, count: int, seconds: float) -> None:
     outcome.assert_invariants_hold(desk, folder)
 
 
+@pytest.mark.alone
 def test_a_broker_that_falls_silent_for_a_minute_holds_up_no_page_and_loses_nothing(tmp_path: Path) -> None:
     with (
         own_broker(tmp_path / "broker") as broker,

@@ -17,7 +17,7 @@ from tests.chaos.people import Person
 from tests.chaos.test_watchdog import hold, kinds
 from tests.chaos.whole_desk import WholeDesk
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.alone]
 SENDERS, SECONDS = 12, 20.0
 # Of ten requests six are for pages, three are webhooks, one is a decision.
 MIX = ["pages"] * 6 + ["webhooks"] * 3 + ["decisions"]

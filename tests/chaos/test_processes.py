@@ -284,6 +284,7 @@ def kill_at_random(desk: WholeDesk, chance: random.Random, *, seconds: float) ->
 
 
 @pytest.mark.long
+@pytest.mark.alone
 def test_processes_die_at_random_for_two_minutes(place: Place) -> None:
     seed = seed_from_environment()
     print(f"OPSDESK_CHAOS_SEED={seed}")

@@ -104,6 +104,7 @@ def test_oversized_bodies_are_refused_unread_and_cost_no_memory(desk: WholeDesk)
 
 
 @pytest.mark.long
+@pytest.mark.alone
 def test_slow_senders_are_cut_off_and_others_do_not_wait_for_them(desk: WholeDesk) -> None:
     cut_after: list[float] = []
     stop = threading.Event()
