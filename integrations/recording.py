@@ -141,12 +141,15 @@ def _verify(action: Action, payment: Payment | None, seen: Effect) -> None:
 
 
 def _mismatched(action: Action, words: str) -> None:
-    if action.state == ActionState.MISMATCHED:
-        action.due_at, action.message = None, words[:300]
+    """People are told; one answer may be wrong, so it is looked at again until two looks agree."""
+    if action.state != ActionState.MISMATCHED:
+        _move(action, ActionState.MISMATCHED, due_at=None, message=words[:300])
+    elif action.message == words[:300]:
+        action.due_at = None
         return
-    _move(action, ActionState.MISMATCHED, due_at=None, message=words[:300])
+    else:
+        action.due_at, action.message = None, words[:300]
     _tell(action, "mismatched", words, reference=action.external_reference)
-    # One answer may be wrong; what the payment shows is looked at once more.
     if action.payment_id is not None:
         Payment.objects.filter(pk=action.payment_id).update(reread_at=Now(), told_refunded_minor=None)
 

@@ -39,6 +39,21 @@ def test_another_amount_than_ours_goes_to_people_and_counts_as_it_is(line: Line)
     assert Case.objects.get().state == CaseState.FAILED
 
 
+def test_a_gateway_that_lies_twice_about_a_refund_is_asked_until_two_answers_agree(line: Line):
+    [action] = planned(line)
+    for _ in range(2):
+        line.gateway.fault("wrong_answer=-500", method="GET", path=f"{REFUNDS}/")
+    line.gateway.fault("wrong_answer=-700", method="GET", path=f"{REFUNDS}/")
+
+    patiently(line, rounds=4)
+
+    # What was paid over stands as the gateway's books have it, and the case waits for somebody all the same.
+    assert (fresh(action).state, fresh(action).payment.refunded_minor) == (ActionState.VERIFIED, 2000)
+    assert Case.objects.get().state == CaseState.FAILED
+    assert not Payment.objects.filter(reread_at__isnull=False).exists()
+    line.assert_sound()
+
+
 def test_a_wrong_amount_is_not_followed_by_a_second_refund(line: Line):
     [action] = planned(line, amount="9.00")
     line.gateway.fault("wrong_amount=-500", method="POST", path=REFUNDS)
