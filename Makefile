@@ -27,9 +27,8 @@ reset: ## throw the desk's data away, after asking
 	$(INSTALL) base
 	@exec $(BIN)/python manage.py reset
 
-# One more than a small machine has cores: whole desks mostly wait. The long tests take times, and get a core each.
-test: TEST_PROCESSES ?= 3
-test-long: TEST_PROCESSES ?= 2
+# One more than a small machine has cores: whole desks mostly wait. Long tests that take times run alone.
+test test-long: TEST_PROCESSES ?= 3
 
 test: ## run every test but the long ones (OPSDESK_NO_BROWSER=1 leaves the browser's packages out)
 	$(INSTALL) $(TEST_LOCKS)

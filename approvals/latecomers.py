@@ -1,7 +1,9 @@
-"""Clicks that come after the decision: refused in place, and kept, because a race has a loser whom somebody will ask."""
+"""Clicks that come after the decision: refused in place, and kept, for somebody will ask what became of them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from django.db import transaction
 
 from accounts.models import User
 from approvals import voters
@@ -22,13 +24,14 @@ def kept_when_late(review_id: int, *, by: User, wanted: str) -> Iterator[None]:
     except AlreadyDecided as refused:
         review = Review.objects.get(pk=review_id)
         if not review.votes.filter(person_key=voters.person_key(by), withdrawn_at=None).exists():
-            record(
-                "approvals.review.came_too_late",
-                actor=Actor.person(by),
-                organization_id=review.organization_id,
-                subject=("review", review.pk),
-                case_id=review.case_id,
-                after={"wanted": wanted},
-                reason=str(refused),
-            )
+            with transaction.atomic():
+                record(
+                    "approvals.review.came_too_late",
+                    actor=Actor.person(by),
+                    organization_id=review.organization_id,
+                    subject=("review", review.pk),
+                    case_id=review.case_id,
+                    after={"wanted": wanted},
+                    reason=str(refused),
+                )
         raise

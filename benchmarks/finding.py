@@ -16,7 +16,7 @@ def _rounds(environment: Mapping[str, str], cases: int, waiting: int) -> list[di
 
 
 def million() -> Iterator[Figure]:
-    """The 95th percentile of queue pages, their news, searches, opened cases and decisions, beside 10,000 and 1,000,000 cases."""
+    """The 95th percentile of queues, their news, searches, cases and decisions, beside 10,000 and 1,000,000 cases."""
     with place.desk("--without-replay", "--without-workers") as environment:
         few, many = (_rounds(environment, *size) for size in (FEW, MANY))
     for name, key in (

@@ -97,6 +97,12 @@ def take_refund(payment: Payment, receipt: Receipt, *, ours: Action | None = Non
     return row
 
 
+def is_known_otherwise(payment: Payment, receipt: Receipt) -> bool:
+    """Whether the copy has another amount for this refund."""
+    known = Refund.objects.filter(payment=payment, reference=receipt.reference)
+    return known.exclude(amount_minor=receipt.amount.minor).exists()
+
+
 def _tell_of_foreign(payment: Payment, refund: Refund, *, made_here: bool) -> None:
     lost = "The gateway shows a refund under a key of the desk that the desk does not know."
     record(

@@ -99,6 +99,10 @@ def _succeeded(action: Action, payment: Payment | None, answer: "Answer") -> Non
     assert effect is not None  # noqa: S101 - for the type checker: the caller has looked
     if payment is not None:
         receipt = _receipt(action, effect)
+        if action.state == ActionState.MISMATCHED and mirroring.is_known_otherwise(payment, receipt):
+            # The payment was looked at in between and showed something else: one of the two was wrong again.
+            again = Now() + _PENDING_PAUSE
+            Payment.objects.filter(pk=payment.pk).update(reread_at=again, told_refunded_minor=None)
         mirroring.take_refund(payment, receipt, ours=action if receipt.key in (None, action.key) else None)
     if action.state == ActionState.SENDING:
         _move(
@@ -141,15 +145,12 @@ def _verify(action: Action, payment: Payment | None, seen: Effect) -> None:
 
 
 def _mismatched(action: Action, words: str) -> None:
-    """People are told; one answer may be wrong, so it is looked at again until two looks agree."""
-    if action.state != ActionState.MISMATCHED:
-        _move(action, ActionState.MISMATCHED, due_at=None, message=words[:300])
-    elif action.message == words[:300]:
-        action.due_at = None
-        return
-    else:
+    if action.state == ActionState.MISMATCHED:
         action.due_at, action.message = None, words[:300]
+        return
+    _move(action, ActionState.MISMATCHED, due_at=None, message=words[:300])
     _tell(action, "mismatched", words, reference=action.external_reference)
+    # One answer may be wrong; what the payment shows is looked at once more.
     if action.payment_id is not None:
         Payment.objects.filter(pk=action.payment_id).update(reread_at=Now(), told_refunded_minor=None)
 
