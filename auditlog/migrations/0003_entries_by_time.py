@@ -1,5 +1,7 @@
-from django.contrib.postgres.operations import AddIndexConcurrently, RemoveIndexConcurrently
+from django.contrib.postgres.operations import RemoveIndexConcurrently
 from django.db import migrations, models
+
+from opsdesk.lib.migrating import AddIndexPatiently
 
 
 class Migration(migrations.Migration):
@@ -9,11 +11,11 @@ class Migration(migrations.Migration):
     dependencies = [("auditlog", "0002_what_the_database_saw")]
 
     operations = [
-        AddIndexConcurrently(
+        AddIndexPatiently(
             model_name="entry",
             index=models.Index(fields=["organization", "-at", "-id"], name="auditlog_entry_by_time"),
         ),
-        AddIndexConcurrently(
+        AddIndexPatiently(
             model_name="entry",
             index=models.Index(
                 fields=["user", "-at", "-id"],
@@ -21,11 +23,11 @@ class Migration(migrations.Migration):
                 condition=models.Q(("user__isnull", False)),
             ),
         ),
-        AddIndexConcurrently(
+        AddIndexPatiently(
             model_name="entry",
             index=models.Index(fields=["organization", "verb", "-at", "-id"], name="auditlog_entry_by_verb"),
         ),
-        AddIndexConcurrently(
+        AddIndexPatiently(
             model_name="entry",
             index=models.Index(fields=["organization", "subject_kind", "-at", "-id"], name="auditlog_entry_by_subject"),
         ),

@@ -55,7 +55,10 @@ def _giving_up_soon() -> Iterator[None]:
 
 
 class AddIndexPatiently(AddIndexConcurrently):
-    """Make an index while the desk goes on, however long it takes; what an earlier try left half made goes first."""
+    """Make an index while the desk goes on, however long it takes.
+
+    It is no transaction, so an earlier try may have been killed: what it left half made goes first, what it made stays.
+    """
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         """Without the limits of the desk's own statements: it waits for others, and nobody waits for it."""
@@ -65,9 +68,12 @@ class AddIndexPatiently(AddIndexConcurrently):
             _set_limits(cursor, "0", "0")
             try:
                 cursor.execute(
-                    "SELECT 1 FROM pg_index WHERE indexrelid = to_regclass(%s) AND NOT indisvalid", [self.index.name]
+                    "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", [self.index.name]
                 )
-                if cursor.fetchone():
+                left = cursor.fetchone()
+                if left == (True,):
+                    return
+                if left is not None:
                     schema_editor.execute(f"DROP INDEX CONCURRENTLY {schema_editor.quote_name(self.index.name)}")
                 super().database_forwards(app_label, schema_editor, from_state, to_state)
             finally:
