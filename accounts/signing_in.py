@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib.auth import login
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.utils.crypto import constant_time_compare
 
@@ -65,7 +65,7 @@ def complete(
         note_confirmed(request, by_factor=by_factor)
     guessing.forgive(request, user.get_username())
     tell(user, "accounts.user.signed_in", reason=f"Signed in by {how}.")
-    response = redirect(to)
+    response = HttpResponseRedirect(to)
     guessing.remember_device(request, response, user.get_username())
     return response
 

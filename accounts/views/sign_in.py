@@ -31,6 +31,11 @@ class SignIn(auth_views.LoginView):
             return guessing.refused(request)
         return super().post(request, *args, **kwargs)
 
+    def get_success_url(self) -> str:
+        """Where the person wanted to go; a piece of an address, or a word, is no page."""
+        to = super().get_success_url()
+        return to if to.startswith("/") else self.get_default_redirect_url()
+
     def form_valid(self, form: Any) -> HttpResponse:
         user, to = form.get_user(), self.get_success_url()
         if identities.signs_in_by_provider(user):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render, resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_POST
@@ -88,7 +88,7 @@ def _connect(request: HttpRequest, errand: flow.Errand, word: flow.Word) -> Http
     if refusal:
         return _refused(request, refusal)
     messages.success(request, "Connected. From now on you sign in there.")
-    return redirect(errand.to)
+    return HttpResponseRedirect(errand.to)
 
 
 def _confirm(request: HttpRequest, errand: flow.Errand, word: flow.Word) -> HttpResponse:
@@ -99,7 +99,7 @@ def _confirm(request: HttpRequest, errand: flow.Errand, word: flow.Word) -> Http
         return _refused(request, "The provider did not show just now that it is you, so nothing was confirmed.")
     signing_in.note_confirmed(request, by_factor=False)
     messages.success(request, "You have shown who you are: go on with what you were about to do.")
-    return redirect(errand.to)
+    return HttpResponseRedirect(errand.to)
 
 
 _ENDS: dict[str, Callable[[HttpRequest, flow.Errand, flow.Word], HttpResponse]] = {
@@ -112,7 +112,7 @@ _ENDS: dict[str, Callable[[HttpRequest, flow.Errand, flow.Word], HttpResponse]] 
 def _next(request: HttpRequest) -> str:
     wanted = request.GET.get("next", "")
     own = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, require_https=request.is_secure())
-    return wanted if own else resolve_url("home")
+    return wanted if own and wanted.startswith("/") else resolve_url("home")
 
 
 def _refused(request: HttpRequest, sentence: str, *, status: int = 403) -> HttpResponse:

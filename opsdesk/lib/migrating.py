@@ -67,9 +67,7 @@ class AddIndexPatiently(AddIndexConcurrently):
             limits = cursor.fetchone()
             _set_limits(cursor, "0", "0")
             try:
-                cursor.execute(
-                    "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", [self.index.name]
-                )
+                cursor.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", [self.index.name])
                 left = cursor.fetchone()
                 if left == (True,):
                     return

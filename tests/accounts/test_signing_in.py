@@ -1,6 +1,7 @@
 """Signing in by password: a few tries for each account, the same answer for accounts that are there and are not."""
 
 from datetime import timedelta
+from urllib.parse import quote
 
 import pytest
 import time_machine
@@ -52,6 +53,13 @@ def test_the_right_password_opens_the_desk_and_is_recorded(client, ada):
     assert (answer.status_code, answer.headers["Location"]) == (302, "/")
     assert client.get("/").status_code == 200
     assert [row.user for row in Entry.objects.filter(verb="accounts.user.signed_in")] == [ada]
+
+
+@pytest.mark.parametrize("word", ["foo", "exports", "?a=1", "#x", "home", "https://elsewhere.example/", "//elsewhere"])
+def test_who_wants_to_go_nowhere_comes_home(client, ada, word):
+    answer = client.post(f"{SIGN_IN}?next={quote(word)}", {"username": "ada", "password": PASSWORD})
+
+    assert (answer.status_code, answer["Location"]) == (302, reverse("home"))
 
 
 def test_of_many_guesses_from_many_addresses_ten_are_looked_at(client, ada):
