@@ -30,6 +30,9 @@ worker_class = "opsdesk.serving.PunctualThreads"
 
 def post_worker_init(worker: Any) -> None:
     """Each web process says that it lives and whom it turned away, and takes its turn as watchdog."""
+    from django.urls import get_resolver
+
+    from opsdesk.lib.memory import spare_what_is_loaded
     from opsdesk.models import HeartbeatKind
     from opsdesk.watch.heartbeats import Pulse
     from opsdesk.watch.refusals import Tally
@@ -42,6 +45,8 @@ def post_worker_init(worker: Any) -> None:
         look()
 
     worker.desk_pulse = Pulse(HeartbeatKind.WEB, then=then).start()
+    _ = get_resolver().url_patterns  # every page's module
+    spare_what_is_loaded()
 
 
 def worker_exit(server: Any, worker: Any) -> None:

@@ -5,8 +5,10 @@ from typing import Any
 
 import structlog
 from celery import Celery
-from celery.signals import setup_logging, task_postrun, task_prerun
+from celery.signals import setup_logging, task_postrun, task_prerun, worker_process_init
 from kombu.entity import Queue
+
+from opsdesk.lib.memory import spare_what_is_loaded
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsdesk.settings")
 
@@ -80,6 +82,12 @@ app.conf.beat_schedule = {
 @setup_logging.connect
 def _log_as_the_desk_does(**kwargs: Any) -> None:
     """Keep Celery from installing handlers of its own: settings.LOGGING_CONFIG has already run."""
+
+
+@worker_process_init.connect
+def _spare_what_is_loaded(**kwargs: Any) -> None:
+    """Each child of the worker begins with everything loaded."""
+    spare_what_is_loaded()
 
 
 @task_prerun.connect

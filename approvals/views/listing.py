@@ -71,7 +71,7 @@ class Listing:
         """The reviews of this page."""
         return self._found[:PAGE_SIZE]
 
-    @property
+    @cached_property
     def items(self) -> list[dict[str, Any]]:
         """The reviews of this page, each with the address that opens it here."""
         return [
@@ -125,7 +125,7 @@ class Listing:
         """The reviews of this page as one word, so that a poll can tell what is new."""
         return ".".join(str(review.pk) for review in self.rows)
 
-    @property
+    @cached_property
     def next_url(self) -> str:
         """The page after this one; nothing when this is the last."""
         if len(self._found) <= PAGE_SIZE:
@@ -143,7 +143,7 @@ class Listing:
         """This view without filters."""
         return self.url(after=None, **dict.fromkeys(FILTERS))
 
-    @property
+    @cached_property
     def path(self) -> str:
         return reverse("approvals:queue")
 
@@ -167,7 +167,7 @@ class Listing:
         """View and filters as an address has them."""
         return self._query({"after": None})
 
-    @property
+    @cached_property
     def origin(self) -> str:
         """What an action's address carries, so that its answer leads back here."""
         return f"?{self._query({'from': FROM_QUEUE})}"
