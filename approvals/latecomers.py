@@ -9,6 +9,7 @@ from accounts.models import User
 from approvals import voters
 from approvals.errors import AlreadyDecided
 from approvals.models import Review
+from approvals.states import ReviewState
 from auditlog.services import Actor, record
 
 
@@ -16,14 +17,15 @@ from auditlog.services import Actor, record
 def kept_when_late(review_id: int, *, by: User, wanted: str) -> Iterator[None]:
     """Record who wanted what of a review that was decided already, and let the refusal go on.
 
-    To be put around the transaction of the attempt, which is undone by then. Whoever has voted is no loser: a second
-    click of theirs leaves nothing.
+    To be put around the transaction of the attempt, which is undone by then. Whoever has voted is no loser, nor is who
+    objects where somebody has objected: a second click leaves nothing. Of a bulk the result of the item says it.
     """
     try:
         yield
     except AlreadyDecided as refused:
         review = Review.objects.get(pk=review_id)
-        if not review.votes.filter(person_key=voters.person_key(by), withdrawn_at=None).exists():
+        voted = review.votes.filter(person_key=voters.person_key(by), withdrawn_at=None).exists()
+        if review.state != ReviewState.OPEN and not voted:
             with transaction.atomic():
                 record(
                     "approvals.review.came_too_late",

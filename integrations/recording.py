@@ -101,8 +101,10 @@ def _succeeded(action: Action, payment: Payment | None, answer: "Answer") -> Non
         receipt = _receipt(action, effect)
         if action.state == ActionState.MISMATCHED and mirroring.is_known_otherwise(payment, receipt):
             # The payment was looked at in between and showed something else: one of the two was wrong again.
-            again = Now() + _PENDING_PAUSE
-            Payment.objects.filter(pk=payment.pk).update(reread_at=again, told_refunded_minor=None)
+            # Two answers that differ for ever are for people; they are asked seldom then.
+            old = action.succeeded_at is not None and action.succeeded_at < clock.now() - _SHOWN_WITHIN
+            pause = _STUBBORN_PAUSE if old else _PENDING_PAUSE
+            Payment.objects.filter(pk=payment.pk).update(reread_at=Now() + pause, told_refunded_minor=None)
         mirroring.take_refund(payment, receipt, ours=action if receipt.key in (None, action.key) else None)
     if action.state == ActionState.SENDING:
         _move(

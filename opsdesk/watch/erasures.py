@@ -26,10 +26,9 @@ def erased_are_back(moment: Moment) -> Iterator[Finding]:
 def erasures_wait(moment: Moment) -> Iterator[Finding]:
     """Erasures on which two people agreed, and nobody carries out; one alert for each organization."""
     late = PersonErasure.objects.filter(done_at=None, agreed_at__lt=moment.now - CARRIED_OUT_WITHIN)
-    told = set[int]()
-    for erasure in late.select_related("organization").order_by("agreed_at"):
-        if erasure.organization_id not in told and erasure.agreed_at is not None:
-            told.add(erasure.organization_id)
+    oldest = late.select_related("organization").order_by("organization_id", "agreed_at").distinct("organization_id")
+    for erasure in oldest:
+        if erasure.agreed_at is not None:  # for the type checker: the filter has looked
             yield Finding(
                 "agreed",
                 f"Two people agreed {span(moment.now - erasure.agreed_at)} ago to erase somebody, and it is not done. "

@@ -110,6 +110,8 @@ def test_an_objection_comes_once(leaving: Review, cast: Cast):
     with pytest.raises(AlreadyDecided, match="already objected"):
         object_to(leaving.pk, by=cast.ada, text="")
 
+    assert not Entry.objects.filter(verb="approvals.review.came_too_late").exists()
+
 
 def test_votes_for_leaving_do_not_count_once_somebody_objected(leaving: Review, cast: Cast):
     """People were told that it leaves by itself; whether it may be paid at all is another question."""
